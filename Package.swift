@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+// Freewheel: data-parallel training over MPI with Schedule-Free optimizers.
+import PackageDescription
+
+/// C element-wise loops keep their speed in debug builds, where the Swift around them has none.
+let kernelFlags: [CSetting] = [.unsafeFlags(["-O3", "-fno-math-errno"])]
+
+let package = Package(
+  name: "freewheel",
+  products: [
+    .library(name: "MPI", targets: ["MPI"]),
+    .library(name: "ScheduleFree", targets: ["ScheduleFree"]),
+    .library(name: "Neural", targets: ["Neural"]),
+    .library(name: "DataParallel", targets: ["DataParallel"]),
+    .library(name: "Datasets", targets: ["Datasets"]),
+    .library(name: "Checkpoints", targets: ["Checkpoints"]),
+    .library(name: "Training", targets: ["Training"]),
+    .executable(name: "freewheel", targets: ["freewheel"]),
+    .executable(name: "mnist", targets: ["mnist"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-atomics", from: "1.2.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
+  ],
+  targets: [
+    // System libraries and C.
+    .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "openmpi-bin"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "CMPI", dependencies: ["COpenMPI"]),
+    .target(name: "CKernels", cSettings: kernelFlags),
+
+    // The rooms. Imports run downward only.
+    .target(name: "MPI", dependencies: ["CMPI"]),
+    .target(name: "ScheduleFree", dependencies: ["CKernels"]),
+    .target(name: "Neural", dependencies: ["COneDNN", "CKernels"]),
+    .target(
+      name: "DataParallel",
+      dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
+    .target(name: "Datasets", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "Checkpoints", dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+    .target(
+      name: "Training",
+      dependencies: [
+        "MPI", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    // Programs.
+    .executableTarget(name: "freewheel", dependencies: ["Training"]),
+    .executableTarget(name: "mnist", dependencies: ["Training"], path: "examples/mnist"),
+
+    // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
+    .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
+    .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
+    .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
+    .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"]),
+    .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
