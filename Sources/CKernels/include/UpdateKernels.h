@@ -1,0 +1,95 @@
+#pragma once
+
+// Element-wise loops of the optimizers, in single precision.
+//
+// What holds for all of them:
+//  * The bits of an element's result depend on that element's inputs alone: not on the instruction set chosen at run time, and
+//    not on where a range begins or ends. Every operation is rounded by itself (contraction to fused multiply-add is off) and
+//    none is approximate.
+//  * Pointers need the alignment of a float only; counts may be anything, 0 included.
+//  * Memory that is written overlaps nothing else that is passed.
+//  * Several gradients are summed in a fixed binary tree: sum(lo,hi) = sum(lo,mid) + sum(mid,hi), where mid - lo is the largest
+//    power of two below hi - lo. Their number is at least 1.
+
+#include <stddef.h>
+
+#pragma clang assume_nonnull begin
+
+/// Scalars of one step of Schedule-Free AdamW.
+struct fw_adamw_schedulefree_step {
+  float gradient_scale;            ///< multiplies the summed gradient
+  float learning_rate;             ///< γ
+  float averaging_weight;          ///< c
+  float beta1;                     ///< y = z + β1 (x - z)
+  float beta2;                     ///< decay of v
+  float one_minus_beta2;           ///< 1 - β2, rounded once
+  float inverse_bias_correction2;  ///< 1 / (1 - β2^(k+1))
+  float epsilon;
+  float weight_decay;              ///< λ, at y
+};
+
+/// v ← β2 v + (1-β2) g²;  u = g / (√(v/(1-β2^(k+1))) + ε) + λy;  z ← z - γu;  x ← x + c(z - x);  writes y = z + β1(x - z).
+void fw_adamw_schedulefree(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count,
+                           struct fw_adamw_schedulefree_step step, float *y, float *z, float *x, float *v, size_t count);
+
+/// Scalars of one step of Schedule-Free SGD.
+struct fw_sgd_schedulefree_step {
+  float gradient_scale;    ///< multiplies the summed gradient
+  float learning_rate;     ///< γ
+  float averaging_weight;  ///< c
+  float momentum;          ///< y = z + β (x - z)
+  float weight_decay;      ///< λ, at y
+};
+
+/// u = g + λy;  z ← z - γu;  x ← x + c(z - x);  writes y = z + β(x - z).
+void fw_sgd_schedulefree(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count,
+                         struct fw_sgd_schedulefree_step step, float *y, float *z, float *x, size_t count);
+
+/// y = z + β(x - z): the bits that the updates above write.
+void fw_schedulefree_gradient_point(const float *z, const float *x, float beta, float *y, size_t count);
+
+/// Scalars of one step of AdamW.
+struct fw_adamw_step {
+  float gradient_scale;            ///< multiplies the summed gradient
+  float learning_rate;             ///< γ
+  float beta1;                     ///< decay of m
+  float one_minus_beta1;           ///< 1 - β1, rounded once
+  float beta2;                     ///< decay of v
+  float one_minus_beta2;           ///< 1 - β2, rounded once
+  float inverse_bias_correction1;  ///< 1 / (1 - β1^(k+1))
+  float inverse_bias_correction2;  ///< 1 / (1 - β2^(k+1))
+  float epsilon;
+  float weight_decay;              ///< λ, decoupled
+};
+
+/// m ← β1 m + (1-β1) g;  v ← β2 v + (1-β2) g²;  p ← p - γ (m̂ / (√v̂ + ε) + λp), hats: bias-corrected;  writes y = p.
+void fw_adamw(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_adamw_step step, float *y,
+              float *p, float *m, float *v, size_t count);
+
+/// Scalars of one step of SGD with momentum.
+struct fw_sgd_step {
+  float gradient_scale;   ///< multiplies the summed gradient
+  float learning_rate;    ///< γ
+  float momentum;         ///< μ
+  float gradient_weight;  ///< of g in the direction: 0, with Nesterov's momentum 1
+  float momentum_weight;  ///< of m in the direction: 1, with Nesterov's momentum μ
+  float weight_decay;     ///< λ, added to the gradient
+};
+
+/// g ← g + λp;  m ← μm + g;  p ← p - γ (gradient_weight · g + momentum_weight · m);  writes y = p.
+void fw_sgd(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_sgd_step step, float *y,
+            float *p, float *m, size_t count);
+
+/// destination[i] = sum over the sources, in the fixed tree. `source_count` is at least 1.
+void fw_sum_tree(float *destination, const float *_Nonnull const *_Nonnull sources, size_t source_count, size_t count);
+
+/// destination[i] += source[i].
+void fw_add(float *destination, const float *source, size_t count);
+
+/// Σ values[i]² in double precision, in an order fixed by `count` alone.
+double fw_sum_squares(const float *values, size_t count);
+
+/// a[i] = b[i] + factor · c[i]: the memory bandwidth that the kernels above are measured against (STREAM's triad).
+void fw_stream_triad(float *a, const float *b, const float *c, float factor, size_t count);
+
+#pragma clang assume_nonnull end

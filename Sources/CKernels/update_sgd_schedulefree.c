@@ -1,0 +1,30 @@
+#include "UpdateKernels.h"
+#include "update_support.h"
+
+FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, struct fw_sgd_schedulefree_step s,
+                           float *restrict y, float *restrict z, float *restrict x, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    float g = fw_tree_at(gradients, gradient_count, i) * s.gradient_scale;
+    // The y at which g was taken has the bits of this expression, so it need not be read.
+    float y_old = z[i] + s.momentum * (x[i] - z[i]);
+    float u = g + s.weight_decay * y_old;
+    float z_new = z[i] - s.learning_rate * u;
+    float x_new = x[i] + s.averaging_weight * (z_new - x[i]);
+    z[i] = z_new;
+    x[i] = x_new;
+    y[i] = z_new + s.momentum * (x_new - z_new);
+  }
+}
+
+FW_DISPATCHED void fw_sgd_schedulefree(const float *const *gradients, size_t gradient_count,
+                                       struct fw_sgd_schedulefree_step step, float *restrict y, float *restrict z,
+                                       float *restrict x, size_t count) {
+#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + begin, z + begin, x + begin, length)
+  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
+#undef LOOP
+}
+
+FW_DISPATCHED void fw_schedulefree_gradient_point(const float *restrict z, const float *restrict x, float beta,
+                                                  float *restrict y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = z[i] + beta * (x[i] - z[i]);
+}

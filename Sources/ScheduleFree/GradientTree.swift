@@ -1,0 +1,26 @@
+/// Where the fixed binary tree divides `count` summands: sum(0..<count) = sum(0..<m) + sum(m..<count), with m the largest power
+/// of two below `count`.
+///
+/// Gradients of ranks (or lanes) are always added up in this tree. A power-of-two group of neighbours is then one subtree, whose
+/// sum can be formed anywhere, by whom it may, without changing a bit of the result.
+///
+/// - Parameter count: summands, at least 2.
+public func treeSplit(_ count: Int) -> Int {
+  1 << (Int.bitWidth - 1 - (count - 1).leadingZeroBitCount)
+}
+
+extension ElementRange where Scalar: BinaryFloatingPoint {
+  /// The scaled sum of all gradients at one element.
+  @inline(__always)
+  func gradient(at index: Int) -> Scalar {
+    treeSum(gradients, gradientCount, at: index) * gradientScale
+  }
+}
+
+private func treeSum<Scalar: BinaryFloatingPoint>(
+  _ sources: UnsafePointer<UnsafePointer<Scalar>>, _ count: Int, at index: Int
+) -> Scalar {
+  if count == 1 { return sources[0][index] }
+  let middle = treeSplit(count)
+  return treeSum(sources, middle, at: index) + treeSum(sources + middle, count - middle, at: index)
+}
