@@ -1,0 +1,84 @@
+/// Fills a batch: picks examples, normalises their bytes, and writes them as floats into memory of the caller.
+///
+/// A byte has 256 values, so normalising is one look-up per pixel in a table per channel (1 KiB each, it stays in the first
+/// level of cache), and gives the same bits as the formula (byte / 255 - mean) / standard deviation in float32.
+///
+/// Filling allocates nothing and locks nothing. Several threads may fill different memory at once.
+public final class BatchAssembler: Sendable {
+  /// The data set that batches are drawn from.
+  public let data: LabeledImages
+  /// What the bytes become.
+  public let normalization: Normalization
+
+  /// 256 floats per channel.
+  private let table: [Float]
+
+  /// - Parameters:
+  ///   - data: the data set that batches are drawn from.
+  ///   - normalization: one mean and deviation per channel of `data`.
+  /// - Throws: ``DatasetError`` if the normalisation does not fit the channels or is not finite.
+  public init(_ data: LabeledImages, normalization: Normalization) throws {
+    try normalization.validate(channels: data.channels)
+    self.data = data
+    self.normalization = normalization
+    table = zip(normalization.mean, normalization.standardDeviation).flatMap { mean, deviation in
+      (0..<256).map { (Float($0) / 255 - mean) / deviation }
+    }
+  }
+
+  /// Writes the examples at `indices`, in that order.
+  ///
+  /// - Parameters:
+  ///   - indices: examples of the data set, as from ``Sampler/indices(batch:positions:)``.
+  ///   - images: receives `indices.count` × C × H × W floats; owned by the caller.
+  ///   - labels: receives `indices.count` labels; owned by the caller.
+  public func fill(
+    _ indices: ArraySlice<UInt32>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
+  ) {
+    indices.withUnsafeBufferPointer { indices in
+      table.withUnsafeBufferPointer { table in
+        for position in 0..<indices.count {
+          write(Int(indices[position]), at: position, table, images, labels)
+        }
+      }
+    }
+  }
+
+  /// Writes consecutive examples, as evaluation does.
+  ///
+  /// - Parameters:
+  ///   - examples: a range of the data set.
+  ///   - images: receives `examples.count` × C × H × W floats; owned by the caller.
+  ///   - labels: receives `examples.count` labels; owned by the caller.
+  public func fill(
+    _ examples: Range<Int>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
+  ) {
+    table.withUnsafeBufferPointer { table in
+      for example in examples {
+        write(example, at: example - examples.lowerBound, table, images, labels)
+      }
+    }
+  }
+
+  @inline(__always)
+  private func write(
+    _ example: Int, at position: Int, _ table: UnsafeBufferPointer<Float>,
+    _ images: UnsafeMutablePointer<Float>, _ labels: UnsafeMutablePointer<Int32>
+  ) {
+    precondition(example >= 0 && example < data.count, "example \(example) of a data set of \(data.count)")
+    let area = data.height * data.width
+    guard let table = table.baseAddress, let source = data.images.baseAddress else { return }
+    for channel in 0..<data.channels {
+      let offset = channel * area
+      let bytes = source + (example * data.imageSize + offset)
+      let floats = images + (position * data.imageSize + offset)
+      let values = table + 256 * channel
+      var index = 0
+      while index < area {
+        floats[index] = values[Int(bytes[index])]
+        index += 1
+      }
+    }
+    labels[position] = Int32(data.labels[example])
+  }
+}

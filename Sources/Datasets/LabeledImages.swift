@@ -1,0 +1,94 @@
+/// Images of one shape with one label each: `count` × `channels` × `height` × `width` unsigned bytes, and `count` labels.
+///
+/// The bytes never change, so a value may be shared between threads; copies share the memory (a file mapping, where the
+/// data came from a plain file).
+public struct LabeledImages: Sendable, CustomStringConvertible {
+  /// What this is, for progress lines and error messages: "MNIST training set", say.
+  public let name: String
+  /// The number of examples; at least one.
+  public let count: Int
+  /// Colour channels: 1 for grey.
+  public let channels: Int
+  /// Rows of an image.
+  public let height: Int
+  /// Columns of an image.
+  public let width: Int
+  /// Labels are below this.
+  public let classCount: Int
+
+  private let imageView: ByteView
+  private let labelView: ByteView
+
+  /// Wraps bytes in memory.
+  ///
+  /// - Parameters:
+  ///   - name: for progress lines and error messages.
+  ///   - images: N·C·H·W bytes, image by image, channel by channel, row by row.
+  ///   - labels: N bytes, each below `classCount`.
+  /// - Throws: ``DatasetError`` if sizes do not fit together, there is no example, or a label is out of range.
+  public init(
+    name: String, images: [UInt8], labels: [UInt8], channels: Int, height: Int, width: Int, classCount: Int
+  ) throws {
+    try self.init(
+      name: name, images: ByteView(ByteStorage(copying: images)), labels: ByteView(ByteStorage(copying: labels)),
+      channels: channels, height: height, width: width, classCount: classCount)
+  }
+
+  /// The one initialiser that checks; `labelsPath` is named where the labels are at fault.
+  init(
+    name: String, images: ByteView, labels: ByteView, channels: Int, height: Int, width: Int, classCount: Int,
+    labelsPath: String? = nil
+  ) throws {
+    guard channels > 0, height > 0, width > 0 else {
+      throw DatasetError(.shape, "\(name): images of \(channels)×\(height)×\(width); every extent must be at least 1")
+    }
+    guard (1...256).contains(classCount) else {
+      throw DatasetError(.argument, "\(name): \(classCount) classes; labels are bytes, so 1 to 256 were expected")
+    }
+    let (area, areaOverflow) = height.multipliedReportingOverflow(by: width)
+    let (imageSize, sizeOverflow) = area.multipliedReportingOverflow(by: channels)
+    guard !areaOverflow, !sizeOverflow else {
+      throw DatasetError(.tooLarge, "\(name): images of \(channels)×\(height)×\(width) are larger than any memory")
+    }
+    guard labels.count > 0 else { throw DatasetError(.empty, path: labelsPath, "\(name): no examples") }
+    guard images.count % imageSize == 0, images.count / imageSize == labels.count else {
+      throw DatasetError(
+        .counts, path: labelsPath,
+        "\(name): \(images.count) image bytes and \(labels.count) labels; "
+          + "\(imageSize) bytes per label were expected")
+    }
+    if let index = labels.buffer.firstIndex(where: { Int($0) >= classCount }) {
+      throw DatasetError(
+        .label, path: labelsPath,
+        "label \(labels.pointer[index]) at index \(index); labels 0 to \(classCount - 1) were expected: "
+          + "are these the labels of these images?")
+    }
+    self.name = name
+    self.count = labels.count
+    self.channels = channels
+    self.height = height
+    self.width = width
+    self.classCount = classCount
+    self.imageView = images
+    self.labelView = labels
+  }
+
+  /// Bytes of one image: C·H·W.
+  public var imageSize: Int { channels * height * width }
+
+  /// All images, N·C·H·W bytes. Owned by this value: valid while it or a copy of it lives.
+  public var images: UnsafeBufferPointer<UInt8> { imageView.buffer }
+
+  /// All labels, N bytes. Owned by this value: valid while it or a copy of it lives.
+  public var labels: UnsafeBufferPointer<UInt8> { labelView.buffer }
+
+  /// A copy of one image's C·H·W bytes, for display and tests; training goes through ``BatchAssembler``.
+  public func image(_ index: Int) -> [UInt8] {
+    Array(images[(index * imageSize)..<((index + 1) * imageSize)])
+  }
+
+  /// One line: name, number, shape, classes.
+  public var description: String {
+    "\(name): \(count) images of \(channels)×\(height)×\(width), \(classCount) classes"
+  }
+}
