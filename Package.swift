@@ -40,7 +40,7 @@ let package = Package(
       name: "DataParallel",
       dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
     .target(name: "Datasets", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
-    .target(name: "Checkpoints", dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+    .target(name: "Checkpoints", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "Training",
       dependencies: [

@@ -1,0 +1,80 @@
+// The safetensors format (https://huggingface.co/docs/safetensors): eight bytes with the length of the header, little
+// endian; the header, a JSON object; the tensors' bytes one after the other, without holes.
+
+import SystemPackage
+
+/// Element types of the safetensors format.
+public enum TensorType: String, Sendable, CaseIterable {
+  case bool = "BOOL"
+  case uint8 = "U8"
+  case int8 = "I8"
+  case float8e5m2 = "F8_E5M2"
+  case float8e4m3 = "F8_E4M3"
+  case int16 = "I16"
+  case uint16 = "U16"
+  case float16 = "F16"
+  case bfloat16 = "BF16"
+  case int32 = "I32"
+  case uint32 = "U32"
+  case float32 = "F32"
+  case float64 = "F64"
+  case int64 = "I64"
+  case uint64 = "U64"
+
+  /// Bytes of one element.
+  public var byteCount: Int {
+    switch self {
+    case .bool, .uint8, .int8, .float8e5m2, .float8e4m3: 1
+    case .int16, .uint16, .float16, .bfloat16: 2
+    case .int32, .uint32, .float32: 4
+    case .float64, .int64, .uint64: 8
+    }
+  }
+}
+
+/// What a safetensors file holds under one name.
+public struct StoredTensor: Sendable, Hashable {
+  /// The tensor's name, such as `conv1.weight`.
+  public let name: String
+  /// Its element type.
+  public let type: TensorType
+  /// Its extents, outermost first; empty for a single number.
+  public let shape: [Int]
+  /// Where its bytes lie, counted from the end of the header.
+  public let byteRange: Range<Int>
+
+  /// Number of elements: the product of `shape`.
+  public var count: Int { byteRange.count / type.byteCount }
+}
+
+/// A safetensors file that cannot be read or written, with the tensor at fault.
+public struct SafetensorsError: Error, CustomStringConvertible, Sendable {
+  /// The file.
+  public let file: FilePath
+  /// The tensor at fault; nil if the file as a whole is.
+  public let tensor: String?
+  /// What was found and what was expected.
+  public let message: String
+
+  init(_ file: FilePath, tensor: String? = nil, _ message: String) {
+    (self.file, self.tensor, self.message) = (file, tensor, message)
+  }
+
+  /// One line: `model.safetensors: tensor "fc1.weight": found shape [128, 10], expected [10, 128]`.
+  public var description: String {
+    "\(file): " + (tensor.map { "tensor \"\($0)\": " } ?? "") + message
+  }
+}
+
+/// Number of elements of a shape.
+///
+/// - Returns: nil if an extent is negative or the product does not fit into an Int.
+func elementCount(_ shape: [Int]) -> Int? {
+  var count = 1
+  for extent in shape {
+    let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+    if extent < 0 || overflow { return nil }
+    count = product
+  }
+  return count
+}
