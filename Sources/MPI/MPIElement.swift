@@ -1,0 +1,56 @@
+internal import CMPI
+
+/// The element types the collectives can carry.
+public enum MPIElementType: Sendable {
+  /// 32-bit IEEE float.
+  case float32
+  /// 64-bit IEEE float.
+  case float64
+  /// 32-bit signed integer.
+  case int32
+  /// 64-bit signed integer.
+  case int64
+  /// Eight bits, moved and never interpreted.
+  case byte
+
+  var code: cmpi_type {
+    switch self {
+    case .float32: CMPI_FLOAT32
+    case .float64: CMPI_FLOAT64
+    case .int32: CMPI_INT32
+    case .int64: CMPI_INT64
+    case .byte: CMPI_BYTE
+    }
+  }
+}
+
+/// A type whose values the collectives can carry between ranks.
+public protocol MPIElement: BitwiseCopyable {
+  /// The MPI type with the same bits.
+  static var mpiElementType: MPIElementType { get }
+}
+
+extension Float: MPIElement {
+  /// `MPI_FLOAT`.
+  public static var mpiElementType: MPIElementType { .float32 }
+}
+extension Double: MPIElement {
+  /// `MPI_DOUBLE`.
+  public static var mpiElementType: MPIElementType { .float64 }
+}
+extension Int32: MPIElement {
+  /// `MPI_INT32_T`.
+  public static var mpiElementType: MPIElementType { .int32 }
+}
+extension Int64: MPIElement {
+  /// `MPI_INT64_T`.
+  public static var mpiElementType: MPIElementType { .int64 }
+}
+extension Int: MPIElement {
+  /// `MPI_INT64_T`: `Int` has 64 bits wherever this library runs.
+  public static var mpiElementType: MPIElementType { .int64 }
+}
+extension UInt8: MPIElement {
+  /// `MPI_BYTE`: can be moved, not reduced.
+  public static var mpiElementType: MPIElementType { .byte }
+}

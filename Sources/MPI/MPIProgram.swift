@@ -1,0 +1,72 @@
+internal import CMPI
+import Glibc
+
+/// The frame of a program that runs under MPI.
+public enum MPIProgram {
+  /// Initialises MPI, runs `body` with the communicator of all ranks, finalises MPI, and exits with the code `body` returned,
+  /// which mpirun passes on.
+  ///
+  /// An uncaught error ends the whole job with code 1 and one line on standard error, `rank 1 of 2 on HOST: CAUSE`:
+  ///
+  /// * thrown by every rank, alike or agreed on (`Communicator.agree`): each distinct cause is printed once, and all ranks exit;
+  /// * thrown by some ranks while others work, wait in a collective, or spin on shared memory: after a moment for others to fail
+  ///   too, it is printed and MPI ends all ranks.
+  public static func run(_ body: (Communicator) throws -> Int32) -> Never {
+    cmpi_line_buffer_output()
+    let code: Int32
+    do {
+      try MPIRuntime.initialize()
+      code = try body(try Communicator.world())
+    } catch {
+      fail(error)
+    }
+    cmpi_flush_output()
+    MPIRuntime.finalize()
+    exit(code)
+  }
+
+  /// How long a failed rank waits for the others to fail too before it takes the job down.
+  private static let patienceMilliseconds = 2_000
+  /// The same for an error that all ranks are known to throw.
+  private static let collectivePatienceMilliseconds = 60_000
+  private static let failureCode: Int32 = 1
+
+  private static func fail(_ error: any Error) -> Never {
+    cmpi_flush_output()
+    guard let handle = MPIRuntime.errorCommunicator, let world = try? Communicator(handle: handle, serial: nil) else {
+      printLine("\(singleLine(error)) [on \(MPIRuntime.hostName)]")
+      MPIRuntime.abort(code: failureCode)
+    }
+    let participants = (error as? any CollectiveError)?.participantCount ?? 1
+    let patience = participants == world.size ? collectivePatienceMilliseconds : patienceMilliseconds
+    let cause = singleLine(error)
+    let line = error is PeerError ? cause : "rank \(world.rank) of \(world.size) on \(MPIRuntime.hostName): \(cause)"
+
+    guard
+      (try? world.barrier(withinMilliseconds: patience)) == true, let causes = try? world.allGather(cause),
+      let lines = try? world.allGather(line)
+    else {
+      printLine(line)
+      MPIRuntime.abort(code: failureCode)
+    }
+    // All ranks are here. Rank 0 speaks for them.
+    if world.rank == 0 {
+      for rank in 0..<world.size where causes.firstIndex(of: causes[rank]) == rank { printLine(lines[rank]) }
+    }
+    // Finalising is what a job that ends as one should do, but a thread left behind in a collective may keep it from ending.
+    cmpi_exit_after(10, failureCode)
+    MPIRuntime.finalize(freeingHandles: false)
+    exit(failureCode)
+  }
+
+  /// In one write where the system allows, so that lines of several ranks do not mix.
+  private static func printLine(_ line: String) {
+    var rest = Array((line + "\n").utf8)[...]
+    while !rest.isEmpty {
+      let written = rest.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      if written < 0 && errno == EINTR { continue }
+      if written <= 0 { return }  // Nobody listens any more.
+      rest = rest.dropFirst(written)
+    }
+  }
+}
