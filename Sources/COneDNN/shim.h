@@ -1,1 +1,8 @@
+// oneDNN's C API. Sources/Neural/OneDNN is the only folder that calls it.
+#pragma once
+
 #include <oneapi/dnnl/dnnl.h>
+
+#if DNNL_VERSION_MAJOR != 2
+#error "Freewheel calls the C API of oneDNN 2.x; this is another major version. Install libdnnl-dev 2.x (Debian 12, Ubuntu 22.04)."
+#endif

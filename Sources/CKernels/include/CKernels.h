@@ -1,3 +1,4 @@
 #pragma once
 
+#include "NeuralKernels.h"
 #include "UpdateKernels.h"

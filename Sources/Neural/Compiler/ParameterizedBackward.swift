@@ -1,0 +1,54 @@
+internal import CKernels
+
+// What convolutions and dense layers have in common on the way back.
+extension PlanCompiler {
+  /// Zeroes the gradient, in place, where the fused ReLU had put out zero.
+  func rectifyGradient(_ gradient: Tensor, by output: Value, layer: String) throws -> Tensor {
+    let aligned = try reordered(gradient, to: output.descriptor, layer: layer)
+    guard let buffer = aligned.buffer else { return aligned }
+    let (activations, count) = (output.buffer, output.descriptor.floatCount)
+    emit("\(layer) ReLU backward", touching: [activations, buffer]) { _ in
+      fw_relu_backward(activations.floats, buffer.floats, count, 1)
+    }
+    return aligned
+  }
+
+  /// Gradients of weights and bias, straight into the arena where the primitive can write the weights' layout.
+  func emitBackwardWeights(
+    _ descriptor: PrimitiveDescriptor, source: Tensor, gradient: Tensor, weights: CompiledParameter,
+    bias: CompiledParameter?, layer: String
+  ) throws {
+    let source = try reordered(source, to: descriptor.source, layer: layer)
+    let gradient = try reordered(gradient, to: descriptor.destinationGradient, layer: layer)
+    let isDirect = descriptor.weightsGradient == weights.physical
+    let target =
+      isDirect
+      ? weights.gradient
+      : Tensor(
+        descriptor: descriptor.weightsGradient, storage: .buffer(makeBuffer(descriptor.weightsGradient)))
+    var arguments: [(argument: Argument, tensor: Tensor)] = [
+      (.source, source), (.destinationGradient, gradient), (.weightsGradient, target),
+    ]
+    if let bias { arguments.append((.biasGradient, bias.gradient)) }
+    try emit(descriptor, layer: layer, .backwardWeights, arguments)
+    if !isDirect {
+      let copy = try PrimitiveDescriptor.reorder(
+        from: target.descriptor, to: weights.physical, attributes, engine)
+      try emit(copy, layer: layer, .reorder, [(.source, target), (.destination, weights.gradient)])
+    }
+  }
+
+  /// Gradient of a layer's input.
+  func emitBackwardData(
+    _ descriptor: PrimitiveDescriptor, gradient: Tensor, weights: CompiledParameter, layer: String
+  ) throws -> Value.Gradient {
+    let gradient = try reordered(gradient, to: descriptor.destinationGradient, layer: layer)
+    let weights = try reordered(weights.value, to: descriptor.weights, layer: layer)
+    let result = Value.Gradient(
+      descriptor: descriptor.sourceGradient, buffer: makeBuffer(descriptor.sourceGradient))
+    try emit(
+      descriptor, layer: layer, .backwardData,
+      [(.destinationGradient, gradient), (.weights, weights), (.sourceGradient, result.tensor)])
+    return result
+  }
+}

@@ -1,0 +1,144 @@
+/// Turns layers into operations.
+///
+/// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all layers
+/// are done the tape is played from the end: each entry reads the gradient of the value it made and sets that of the
+/// value it took. The tape is not tied to a chain: an operation with two inputs would set two gradients.
+final class PlanCompiler {
+  let engine: Engine
+  let batchSize: Int
+  let options: PlanOptions
+  /// Attributes of every primitive without a fused ReLU.
+  let attributes: Attributes
+  let rectifiedAttributes: Attributes
+
+  private(set) var forward: [any Operation] = []
+  private(set) var backward: [any Operation] = []
+  /// After so many backward operations, all gradients at this arena offset and beyond are final.
+  private(set) var marks: [(operationCount: Int, offset: Int)] = []
+  private(set) var buffers: [Buffer] = []
+  private(set) var parameters: [CompiledParameter] = []
+  private(set) var parameterCount = 0
+  private(set) var bindings: [Binding] = []
+  private(set) var scratchByteCount = 0
+  /// Convolutions, for the profiler's search among algorithms.
+  var convolutions: [CompiledConvolution] = []
+
+  private var tape: [() throws -> Void] = []
+  private var isBackward = false
+  private var time = 0
+
+  /// A memory object and what its address will be.
+  struct Binding {
+    enum Place {
+      case tensor(Tensor.Storage)
+      case scratch
+    }
+    let memory: Memory
+    let place: Place
+  }
+
+  /// A parameter with its place in the arenas.
+  struct CompiledParameter {
+    let specification: ParameterSpecification
+    let physical: MemoryDescriptor
+    /// The same shape in row-major order; may have more dimensions than the specification's (a dense layer behind a
+    /// flattened image), but the same order of elements.
+    let plain: MemoryDescriptor
+    let offset: Int
+
+    var value: Tensor { Tensor(descriptor: physical, storage: .parameters(offset: offset)) }
+    var gradient: Tensor { Tensor(descriptor: physical, storage: .gradients(offset: offset)) }
+  }
+
+  init(engine: Engine, batchSize: Int, options: PlanOptions) throws {
+    self.engine = engine
+    self.batchSize = batchSize
+    self.options = options
+    attributes = try Attributes()
+    rectifiedAttributes = try Attributes(rectified: true)
+  }
+
+  // MARK: - What layers call
+
+  /// A buffer for a tensor of the given layout.
+  func makeBuffer(_ descriptor: MemoryDescriptor, isPinned: Bool = false) -> Buffer {
+    makeBuffer(byteCount: descriptor.byteCount, isPinned: isPinned)
+  }
+
+  /// A buffer of any content.
+  func makeBuffer(byteCount: Int, isPinned: Bool) -> Buffer {
+    let buffer = Buffer(byteCount: byteCount, isPinned: isPinned)
+    buffers.append(buffer)
+    return buffer
+  }
+
+  /// Gives a parameter the next place in the arenas.
+  func makeParameter(
+    _ specification: ParameterSpecification, physical: MemoryDescriptor
+  ) throws -> CompiledParameter {
+    let parameter = CompiledParameter(
+      specification: specification, physical: physical, plain: try .plain(physical.shape), offset: parameterCount)
+    // Tensors start on cache lines, so that no two of them share one.
+    parameterCount += roundUp(physical.floatCount, to: 16)
+    parameters.append(parameter)
+    return parameter
+  }
+
+  /// Appends a primitive to the program under way.
+  func emit(
+    _ descriptor: PrimitiveDescriptor, layer: String, _ direction: PrimitiveRecord.Direction,
+    _ arguments: [(argument: Argument, tensor: Tensor)]
+  ) throws {
+    var bound: [(argument: Argument, memory: Memory)] = []
+    for (argument, tensor) in arguments {
+      let memory = try Memory(tensor.descriptor, engine)
+      bindings.append(Binding(memory: memory, place: .tensor(tensor.storage)))
+      bound.append((argument, memory))
+      tensor.buffer?.touch(at: time)
+    }
+    let scratchpad = descriptor.scratchpad
+    if !scratchpad.isEmpty {
+      let memory = try Memory(scratchpad, engine)
+      scratchByteCount = max(scratchByteCount, scratchpad.byteCount)
+      bindings.append(Binding(memory: memory, place: .scratch))
+      bound.append((.scratchpad, memory))
+    }
+    let record = PrimitiveRecord(
+      layer: layer, direction: direction, implementation: try descriptor.implementation())
+    append(PrimitiveOperation(record, try Primitive(descriptor, bound)))
+  }
+
+  /// Appends a loop of our own, which touches the given buffers.
+  func emit(_ label: String, touching touched: [Buffer], _ body: @escaping (RunContext) -> Void) {
+    for buffer in touched { buffer.touch(at: time) }
+    append(KernelOperation(label, body))
+  }
+
+  /// The tensor in the wanted layout: itself, or a copy.
+  func reordered(_ tensor: Tensor, to wanted: MemoryDescriptor, layer: String) throws -> Tensor {
+    if tensor.descriptor == wanted { return tensor }
+    let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
+    let descriptor = try PrimitiveDescriptor.reorder(from: tensor.descriptor, to: wanted, attributes, engine)
+    try emit(descriptor, layer: layer, .reorder, [(.source, tensor), (.destination, copy)])
+    return copy
+  }
+
+  /// Records how to emit the backward operations of what was just emitted.
+  func onBackward(_ entry: @escaping () throws -> Void) { tape.append(entry) }
+
+  /// To be called by a layer with parameters when its backward operations have all been emitted.
+  func markFinished(from offset: Int) { marks.append((backward.count, offset)) }
+
+  // MARK: - What the plan calls
+
+  /// Emits all backward operations.
+  func playTape() throws {
+    isBackward = true
+    while let entry = tape.popLast() { try entry() }
+  }
+
+  private func append(_ operation: any Operation) {
+    if isBackward { backward.append(operation) } else { forward.append(operation) }
+    time += 1
+  }
+}

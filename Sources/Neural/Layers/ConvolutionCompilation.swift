@@ -1,0 +1,191 @@
+internal import CKernels
+
+/// The logical side of a convolution: all that the choice of an algorithm may depend on.
+struct ConvolutionShape: Hashable {
+  let batch: Int
+  let inputChannels: Int
+  let outputChannels: Int
+  let inputSize: [Int]
+  let outputSize: [Int]
+  let geometry: WindowGeometry
+  let hasBias: Bool
+  let isRectified: Bool
+
+  /// One grey or three colour channels: too few to be worth blocking.
+  var hasImageSource: Bool { inputChannels <= 3 }
+  var sourceShape: [Int] { [batch, inputChannels] + inputSize }
+  var weightsShape: [Int] { [outputChannels, inputChannels] + geometry.kernel }
+  var destinationShape: [Int] { [batch, outputChannels] + outputSize }
+}
+
+/// Primitive descriptors of a convolution, for any algorithm and with layouts given or left open.
+struct ConvolutionPrimitives {
+  let shape: ConvolutionShape
+  let engine: Engine
+  private let attributes: Attributes
+  private let rectifiedAttributes: Attributes
+  private let bias: MemoryDescriptor?
+  private let anySource: MemoryDescriptor
+  private let anyWeights: MemoryDescriptor
+  private let anyDestination: MemoryDescriptor
+  /// What the source is when nothing is said: an image of few channels comes as it is, in NCHW. oneDNN has a kernel for
+  /// that, and no copy is needed.
+  private let freeSource: MemoryDescriptor
+
+  init(_ shape: ConvolutionShape, _ compiler: PlanCompiler) throws(OneDNNError) {
+    self.shape = shape
+    engine = compiler.engine
+    attributes = compiler.attributes
+    rectifiedAttributes = compiler.rectifiedAttributes
+    bias = shape.hasBias ? try .plain([shape.outputChannels]) : nil
+    anySource = try .any(shape.sourceShape)
+    anyWeights = try .any(shape.weightsShape)
+    anyDestination = try .any(shape.destinationShape)
+    freeSource = shape.hasImageSource ? try .plain(shape.sourceShape) : anySource
+  }
+
+  func forward(
+    _ kernel: ConvolutionKernel, source: MemoryDescriptor? = nil
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try .convolutionForward(
+      kernel, source: source ?? freeSource, weights: anyWeights, bias: bias, destination: anyDestination,
+      shape.geometry, shape.isRectified ? rectifiedAttributes : attributes, engine)
+  }
+
+  func backwardData(
+    _ kernel: ConvolutionKernel, weights: MemoryDescriptor? = nil, destinationGradient: MemoryDescriptor? = nil,
+    hint: PrimitiveDescriptor
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try .convolutionBackwardData(
+      kernel, sourceGradient: anySource, weights: weights ?? anyWeights,
+      destinationGradient: destinationGradient ?? anyDestination, shape.geometry, hint: hint, attributes, engine)
+  }
+
+  func backwardWeights(
+    _ kernel: ConvolutionKernel, source: MemoryDescriptor? = nil, weightsGradient: MemoryDescriptor? = nil,
+    destinationGradient: MemoryDescriptor? = nil, hint: PrimitiveDescriptor
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try .convolutionBackwardWeights(
+      kernel, source: source ?? freeSource, weightsGradient: weightsGradient ?? anyWeights, biasGradient: bias,
+      destinationGradient: destinationGradient ?? anyDestination, shape.geometry, hint: hint, attributes, engine)
+  }
+
+  /// The first algorithm of the list for which oneDNN has an implementation.
+  func firstAvailable(
+    _ kernels: [ConvolutionKernel], _ make: (ConvolutionKernel) throws(OneDNNError) -> PrimitiveDescriptor
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    for kernel in kernels.dropLast() {
+      do { return try make(kernel) } catch where error.isUnimplemented { continue }
+    }
+    return try make(kernels.last ?? .direct)
+  }
+}
+
+/// A convolution that a plan runs, for the profiler.
+struct CompiledConvolution {
+  let label: String
+  let primitives: ConvolutionPrimitives
+  let hasInputGradient: Bool
+}
+
+/// A convolution on its way into a plan.
+final class ConvolutionCompilation {
+  private let layer: Convolution
+  private let input: Value
+  private let site: LayerSite
+  private let compiler: PlanCompiler
+  private let primitives: ConvolutionPrimitives
+  private let forward: PrimitiveDescriptor
+  private let source: Tensor
+  private let weights: PlanCompiler.CompiledParameter
+  private let bias: PlanCompiler.CompiledParameter?
+
+  private var shape: ConvolutionShape { primitives.shape }
+
+  init(_ layer: Convolution, _ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws {
+    self.layer = layer
+    self.input = input
+    self.site = site
+    self.compiler = compiler
+    let output = try layer.outputShape(input: input.shape)
+    let shape = ConvolutionShape(
+      batch: compiler.batchSize, inputChannels: input.shape[0], outputChannels: layer.channels,
+      inputSize: Array(input.shape[1...]), outputSize: Array(output[1...]), geometry: layer.geometry,
+      hasBias: layer.hasBias, isRectified: layer.isRectified)
+    let primitives = try ConvolutionPrimitives(shape, compiler)
+    self.primitives = primitives
+    let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .forward)
+    let atHand = input.descriptor
+    forward = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
+      try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
+        try primitives.forward(kernel, source: shape.hasImageSource ? atHand : nil)
+      } free: { () throws(OneDNNError) in
+        try primitives.forward(kernel)
+      }
+    }
+    source = try compiler.reordered(input.tensor, to: forward.source, layer: site.label)
+    let specifications = layer.parameters(input: input.shape)
+    weights = try compiler.makeParameter(specifications[0], physical: forward.weights)
+    bias =
+      layer.hasBias
+      ? try compiler.makeParameter(specifications[1], physical: .plain([layer.channels])) : nil
+    compiler.convolutions.append(
+      CompiledConvolution(label: site.label, primitives: primitives, hasInputGradient: input.requiresGradient))
+  }
+
+  func emitForward() throws -> Value {
+    let descriptor = forward.destination
+    // A fused ReLU's mask is read off the stored output on the way back.
+    let output = Value(
+      shape: [shape.outputChannels] + shape.outputSize, descriptor: descriptor,
+      buffer: compiler.makeBuffer(descriptor), requiresGradient: true, mayBeOverwritten: !layer.isRectified)
+    var arguments: [(argument: Argument, tensor: Tensor)] = [
+      (.source, source), (.weights, weights.value), (.destination, output.tensor),
+    ]
+    if let bias { arguments.append((.bias, bias.value)) }
+    try compiler.emit(forward, layer: site.label, .forward, arguments)
+    return output
+  }
+
+  func emitBackward(_ output: Value) throws {
+    guard let arrived = output.gradient else { return }
+    var gradient = arrived.tensor
+    if layer.isRectified {
+      gradient = try compiler.rectifyGradient(gradient, by: output, layer: site.label)
+    }
+    try emitBackwardWeights(gradient)
+    if input.requiresGradient { try emitBackwardData(gradient) }
+    compiler.markFinished(from: weights.offset)
+  }
+
+  private func emitBackwardWeights(_ gradient: Tensor) throws {
+    let (primitives, source, physical, forward) = (primitives, source, weights.physical, forward)
+    let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .backwardWeights)
+    let descriptor = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
+      try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
+        try primitives.backwardWeights(
+          kernel, source: source.descriptor, weightsGradient: physical, destinationGradient: gradient.descriptor,
+          hint: forward)
+      } free: { () throws(OneDNNError) in
+        try primitives.backwardWeights(kernel, hint: forward)
+      }
+    }
+    try compiler.emitBackwardWeights(
+      descriptor, source: source, gradient: gradient, weights: weights, bias: bias, layer: site.label)
+  }
+
+  private func emitBackwardData(_ gradient: Tensor) throws {
+    let (primitives, physical, forward) = (primitives, weights.physical, forward)
+    let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .backwardData)
+    let descriptor = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
+      try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
+        try primitives.backwardData(
+          kernel, weights: physical, destinationGradient: gradient.descriptor, hint: forward)
+      } free: { () throws(OneDNNError) in
+        try primitives.backwardData(kernel, hint: forward)
+      }
+    }
+    input.gradient = try compiler.emitBackwardData(
+      descriptor, gradient: gradient, weights: weights, layer: site.label)
+  }
+}

@@ -1,0 +1,91 @@
+internal import CKernels
+
+/// A ReLU, a dropout, or both, in one pass over memory: what those layers become.
+struct Pointwise: CompilableLayer {
+  let rectifies: Bool
+  let dropProbability: Double
+
+  var kind: String { rectifies ? (dropProbability > 0 ? "ReLU+Dropout" : "ReLU") : "Dropout" }
+
+  func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
+
+  /// Of 65536 equally likely draws, so many drop an element.
+  var dropThreshold: UInt32 { UInt32((dropProbability * 65536).rounded()) }
+  /// Makes up, in the mean, for what is dropped: exact for the threshold used.
+  private var keepScale: Float { Float(65536 / (65536 - Double(dropThreshold))) }
+
+  func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
+    // Streams are counted per example, so an example's elements must lie together.
+    var source = input.tensor
+    if dropThreshold > 0 && !input.descriptor.hasContiguousExamples {
+      source = try compiler.reordered(source, to: .plain(input.descriptor.shape), layer: site.label)
+    }
+    let isCopy = source.buffer !== input.buffer
+    let descriptor = source.descriptor
+    guard let sourceBuffer = source.buffer else { return input }
+    let buffer = isCopy || input.mayBeOverwritten ? sourceBuffer : compiler.makeBuffer(descriptor)
+    // Where a ReLU is part of it the stored output tells the mask (a dropped or negative element is zero and has no
+    // gradient either way), so nothing may overwrite the output. A dropout alone draws its mask again.
+    let output = Value(
+      shape: input.shape, descriptor: descriptor, buffer: buffer, requiresGradient: input.requiresGradient,
+      mayBeOverwritten: !rectifies)
+
+    emitForward(from: sourceBuffer, to: output, site, compiler)
+    if input.requiresGradient {
+      compiler.onBackward { try emitBackward(input, output, site, compiler) }
+    }
+    return output
+  }
+
+  private func emitForward(from source: Buffer, to output: Value, _ site: LayerSite, _ compiler: PlanCompiler) {
+    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
+    let (rectifies, threshold) = (rectifies, dropThreshold)
+    let target = output.buffer
+    let dropout = streamTemplate(site, compiler)
+    compiler.emit("\(site.label) \(kind)", touching: [source, target]) { context in
+      if threshold > 0 && context.isTraining {
+        var dropout = dropout
+        dropout.step = context.step
+        fw_dropout_forward(
+          source.floats, target.floats, examples, count / examples, context.firstExample, rectifies, &dropout)
+      } else if rectifies {
+        fw_relu_forward(source.floats, target.floats, count)
+      } else if source !== target {
+        target.floats.update(from: source.floats, count: count)
+      }
+    }
+  }
+
+  private func emitBackward(
+    _ input: Value, _ output: Value, _ site: LayerSite, _ compiler: PlanCompiler
+  ) throws {
+    guard let arrived = output.gradient else { return }
+    // Mask and gradient must agree in layout; the gradient then changes in place.
+    let tensor = try compiler.reordered(arrived.tensor, to: output.descriptor, layer: site.label)
+    guard let gradient = tensor.buffer else { return }
+    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
+    let scale = keepScale
+    let activations = output.buffer
+    let dropout = streamTemplate(site, compiler)
+    let label = "\(site.label) \(kind) backward"
+    if rectifies {
+      compiler.emit(label, touching: [activations, gradient]) { _ in
+        fw_relu_backward(activations.floats, gradient.floats, count, scale)
+      }
+    } else if dropThreshold > 0 {
+      compiler.emit(label, touching: [gradient]) { context in
+        var dropout = dropout
+        dropout.step = context.step
+        fw_dropout_backward(gradient.floats, examples, count / examples, context.firstExample, &dropout)
+      }
+    }
+    input.gradient = Value.Gradient(descriptor: output.descriptor, buffer: gradient)
+  }
+
+  /// Everything of the stream's key that is known beforehand.
+  private func streamTemplate(_ site: LayerSite, _ compiler: PlanCompiler) -> fw_dropout {
+    fw_dropout(
+      seed: compiler.options.seed, step: 0, layer: UInt32(truncatingIfNeeded: site.index), threshold: dropThreshold,
+      scale: keepScale)
+  }
+}

@@ -1,0 +1,86 @@
+internal import CKernels
+
+// Parameters at the edge: initial values, and the canonical layout of checkpoints and tests.
+extension Plan {
+  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with a = √5,
+  /// He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed, tensor's number,
+  /// i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
+  ///
+  /// - Parameters:
+  ///   - seed: key of the streams.
+  ///   - arena: `layout.count` floats, 64-byte aligned.
+  /// - Throws: ``OneDNNError``.
+  public func initializeParameters(seed: UInt64, into arena: UnsafeMutablePointer<Float>) throws {
+    arena.update(repeating: 0, count: layout.count)
+    for (index, tensor) in layout.tensors.enumerated() {
+      let bound = Float(1 / Double(tensor.fanIn).squareRoot())
+      let values = UnsafeMutablePointer<Float>.allocate(capacity: tensor.elementCount)
+      defer { values.deallocate() }
+      fw_uniform_fill(values, 0, tensor.elementCount, seed, UInt32(truncatingIfNeeded: index), bound)
+      try readCanonical(tensor: index, from: values, to: arena)
+    }
+  }
+
+  /// Copies a tensor out of an arena in the physical layout (parameters, or optimizer state of the same layout).
+  /// - Parameters:
+  ///   - tensor: index into `layout.tensors`.
+  ///   - arena: `layout.count` floats.
+  ///   - canonical: receives `elementCount` floats in row-major order.
+  /// - Throws: ``PlanError`` for an index out of range; ``OneDNNError``.
+  public func writeCanonical(
+    tensor: Int, from arena: UnsafePointer<Float>, to canonical: UnsafeMutablePointer<Float>
+  ) throws {
+    let parameter = try parameter(tensor)
+    // The reorder only reads its source; oneDNN's memory objects know no constant addresses.
+    let source = UnsafeMutablePointer(mutating: arena) + parameter.offset
+    try copy(from: (parameter.physical, source), to: (parameter.plain, canonical))
+  }
+
+  /// Copies a tensor into an arena in the physical layout; the padding inside the tensor becomes zero.
+  /// - Parameters:
+  ///   - tensor: index into `layout.tensors`.
+  ///   - canonical: `elementCount` floats in row-major order.
+  ///   - arena: `layout.count` floats.
+  /// - Throws: ``PlanError`` for an index out of range; ``OneDNNError``.
+  public func readCanonical(
+    tensor: Int, from canonical: UnsafePointer<Float>, to arena: UnsafeMutablePointer<Float>
+  ) throws {
+    let parameter = try parameter(tensor)
+    let source = UnsafeMutablePointer(mutating: canonical)
+    try copy(from: (parameter.plain, source), to: (parameter.physical, arena + parameter.offset))
+  }
+
+  private func parameter(_ index: Int) throws(PlanError) -> PlanCompiler.CompiledParameter {
+    guard program.parameters.indices.contains(index) else {
+      throw .value(
+        name: "tensor", received: "\(index)", expected: "an index from 0 to \(program.parameters.count - 1)")
+    }
+    return program.parameters[index]
+  }
+
+  private func copy(
+    from source: (descriptor: MemoryDescriptor, address: UnsafeMutablePointer<Float>),
+    to destination: (descriptor: MemoryDescriptor, address: UnsafeMutablePointer<Float>)
+  ) throws(OneDNNError) {
+    if source.descriptor == destination.descriptor {
+      destination.address.update(from: source.address, count: source.descriptor.floatCount)
+      return
+    }
+    let engine = program.engine
+    let descriptor = try PrimitiveDescriptor.reorder(
+      from: source.descriptor, to: destination.descriptor, try Attributes(), engine)
+    var arguments: [(argument: Argument, memory: Memory)] = [
+      (.source, try Memory(source.descriptor, engine, address: UnsafeMutableRawPointer(source.address))),
+      (.destination, try Memory(destination.descriptor, engine, address: UnsafeMutableRawPointer(destination.address))),
+    ]
+    let scratchpad = descriptor.scratchpad
+    var scratch: UnsafeMutableRawPointer?
+    defer { scratch?.deallocate() }
+    if !scratchpad.isEmpty {
+      let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(64, scratchpad.byteCount), alignment: 64)
+      scratch = bytes
+      arguments.append((.scratchpad, try Memory(scratchpad, engine, address: bytes)))
+    }
+    try Primitive(descriptor, arguments).execute(program.stream)
+  }
+}

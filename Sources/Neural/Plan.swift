@@ -1,0 +1,146 @@
+internal import CKernels
+
+/// A ``Sequential`` compiled for a batch size: shapes checked, kernels generated, memory laid out.
+///
+/// ```swift
+/// let plan = try Plan(Models.mnist(), batchSize: 64)
+/// plan.bind(parameters: y, gradients: g)          // arenas of plan.layout.count floats, 64-byte aligned
+/// // fill plan.input and plan.labels, then
+/// let lossSum = try plan.forward(step: k, firstExample: 0)
+/// try plan.backward { fromOffset in … }
+/// ```
+///
+/// Not `Sendable`: a plan belongs to one thread at a time. A training step allocates nothing in this module; oneDNN keeps
+/// a few small allocations of its own per primitive executed.
+public final class Plan {
+  /// Where each parameter lies in the arenas.
+  public let layout: ParameterLayout
+  /// Examples per batch.
+  public let batchSize: Int
+  /// Outputs of the last layer.
+  public let classCount: Int
+  /// What the plan was compiled with.
+  public let options: PlanOptions
+  /// The batch, N × C × H × W in row-major order, to be filled before ``forward(step:firstExample:)``.
+  public let input: UnsafeMutableBufferPointer<Float>
+  /// The classes of the examples, in 0 ..< ``classCount``.
+  public let labels: UnsafeMutableBufferPointer<Int32>
+  /// Factor on the gradient of the SUM of the examples' losses; 1 / (examples of the global batch) gives the mean's.
+  public var lossScale: Float {
+    get { context.lossScale }
+    set { context.lossScale = newValue }
+  }
+
+  let program: Program
+  let context: RunContext
+  private var isBound = false
+  private var hasForward = false
+
+  /// Compiles a network.
+  /// - Parameters:
+  ///   - model: the network; its last layer's outputs are the logits.
+  ///   - batchSize: examples per batch, at least 1.
+  ///   - options: algorithms, dropout, label smoothing.
+  /// - Throws: ``PlanError`` that names the layer, what came and what was expected; ``OneDNNError``.
+  public init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions()) throws {
+    self.batchSize = batchSize
+    self.options = options
+    program = try Program(model, batchSize: batchSize, options: options)
+    layout = program.layout
+    classCount = program.classCount
+    input = program.input
+    labels = program.labels
+    context = RunContext(program.stream)
+    context.exampleCount = batchSize
+  }
+
+  /// The oneDNN primitives of a training step, in the order in which they run.
+  public var primitives: [PrimitiveRecord] {
+    (program.forward + program.backward).compactMap { ($0 as? PrimitiveOperation)?.record }
+  }
+
+  /// Bytes of the plan's own memory: activations, their gradients, the batch, and oneDNN's scratch space.
+  public var memoryByteCount: Int { program.blockByteCount }
+
+  /// Says where parameters are read and gradients written. May be called again, with other arenas, between steps.
+  ///
+  /// - Parameters:
+  ///   - parameters: `layout.count` floats, 64-byte aligned, owned by the caller for as long as the plan uses them.
+  ///     Padding (inside tensors and between them) must be zero; oneDNN 2 may write those zeros again, here.
+  ///   - gradients: as `parameters`; the padding inside tensors is written as zero, that between them never touched.
+  public func bind(
+    parameters: UnsafeMutablePointer<Float>, gradients: UnsafeMutablePointer<Float>
+  ) throws {
+    isBound = false
+    try program.bind(parameters: parameters, gradients: gradients)
+    isBound = true
+  }
+
+  /// Computes the outputs of the batch in ``input``, in training mode.
+  ///
+  /// - Parameters:
+  ///   - step: the training step, part of the key of the dropout masks.
+  ///   - firstExample: number of the batch's first example within the step's global batch, likewise.
+  /// - Returns: the sum of the examples' losses, added in order, in double precision.
+  /// - Throws: ``PlanError`` for labels out of range or an unbound plan; ``OneDNNError``.
+  public func forward(step: Int, firstExample: Int) throws -> Double {
+    try checkReady(count: batchSize)
+    context.isTraining = true
+    context.step = UInt32(truncatingIfNeeded: step)
+    context.firstExample = UInt64(truncatingIfNeeded: firstExample)
+    context.exampleCount = batchSize
+    hasForward = false
+    for operation in program.forward { try operation.run(context) }
+    hasForward = true
+    return context.lossSum
+  }
+
+  /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes it
+  /// into the gradient arena (it does not add). Follows a ``forward(step:firstExample:)``, once.
+  ///
+  /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets ≥
+  ///   its argument are final, and the weights there are no longer read.
+  /// - Throws: ``PlanError`` without a forward pass before; ``OneDNNError``.
+  public func backward(finished: (_ fromOffset: Int) throws -> Void) throws {
+    guard hasForward else { throw PlanError.usage("backward needs a training forward pass before it") }
+    hasForward = false
+    var next = 0
+    for mark in program.marks {
+      while next < mark.operationCount {
+        try program.backward[next].run(context)
+        next += 1
+      }
+      try finished(mark.offset)
+    }
+    while next < program.backward.count {
+      try program.backward[next].run(context)
+      next += 1
+    }
+  }
+
+  /// Computes the loss of the first `count` examples of the batch, without dropout. What lies in the rest of ``input`` does
+  /// not matter, as long as it is finite.
+  ///
+  /// - Returns: the sum of the losses, and how many examples had their largest logit at the label (the first of equals).
+  /// - Throws: ``PlanError`` for a count or a label out of range, or an unbound plan; ``OneDNNError``.
+  public func evaluate(count: Int) throws -> (lossSum: Double, correct: Int) {
+    try checkReady(count: count)
+    context.isTraining = false
+    context.exampleCount = count
+    hasForward = false
+    for operation in program.forward { try operation.run(context) }
+    return (context.lossSum, context.correct)
+  }
+
+  private func checkReady(count: Int) throws {
+    guard isBound else { throw PlanError.usage("bind the parameter and gradient arenas before computing") }
+    guard count >= 0 && count <= batchSize else {
+      throw PlanError.value(name: "count", received: "\(count)", expected: "a number from 0 to \(batchSize)")
+    }
+    for index in 0..<count where labels[index] < 0 || labels[index] >= classCount {
+      throw PlanError.value(
+        name: "label of example \(index) of the batch", received: "\(labels[index])",
+        expected: "a class from 0 to \(classCount - 1)")
+    }
+  }
+}
