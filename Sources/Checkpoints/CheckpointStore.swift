@@ -2,9 +2,10 @@ import SystemPackage
 
 /// The checkpoints of one run: a folder with `step-00001875` and the like, and the links `latest` and `best`.
 ///
-/// A checkpoint is complete or is not there. It is written into a hidden folder, every file and the folder flushed to the disk, and
-/// then given its name; only after that are older ones deleted. Killing the program at any moment, or a disk that is full, leaves
-/// all earlier checkpoints as they were. One process writes to a store (see `RunFolder.lock()`); any number may read.
+/// A checkpoint is complete or is not there. It is written into a hidden folder, every file and the folder flushed to
+/// the disk, and then given its name; only after that are older ones deleted. Killing the program at any moment, or a
+/// disk that is full, leaves all earlier checkpoints as they were. One process writes to a store (see
+/// `RunFolder.lock()`); any number may read.
 public struct CheckpointStore: Sendable {
   /// The folder that holds the checkpoints.
   public let folder: FilePath
@@ -42,10 +43,12 @@ public struct CheckpointStore: Sendable {
   ///   - model: the model's tensors (x), written to `model.safetensors`.
   ///   - optimizer: the optimizer's tensors, written to `optimizer.safetensors`.
   ///   - metadata: strings for the `__metadata__` of both files.
-  ///   - metric: what the best checkpoint is chosen by, higher is better; nil or NaN never is best. Of equals the earliest is.
+  ///   - metric: what the best checkpoint is chosen by, higher is better; nil or NaN never is best. Of equals the
+  ///     earliest is.
   ///   - state: everything else that a resumed run needs. Finite Doubles are kept bit for bit.
-  /// - Throws: `SafetensorsError` for contradictory tensors, before anything is written; `FileError` or `CheckpointError` naming
-  ///   the file and the cause, as when the disk is full. Earlier checkpoints are then as they were and no part of the new one is left.
+  /// - Throws: `SafetensorsError` for contradictory tensors, before anything is written; `FileError` or
+  ///   `CheckpointError` naming the file and the cause, as when the disk is full. Earlier checkpoints are then as
+  ///   they were and no part of the new one is left.
   public func save<State: Encodable>(
     step: Int, model: [TensorToWrite], optimizer: [TensorToWrite], metadata: [String: String] = [:],
     metric: Double? = nil, state: State
@@ -145,7 +148,8 @@ public struct CheckpointStore: Sendable {
     try Checkpoint(folder.appending(Self.name(ofStep: step)))
   }
 
-  /// Deletes the checkpoints after a step, when a run goes on from an earlier one and those after it are no longer its future.
+  /// Deletes the checkpoints after a step, when a run goes on from an earlier one and those after it are no longer
+  /// its future.
   ///
   /// - Returns: the steps that were deleted.
   /// - Throws: `FileError`.

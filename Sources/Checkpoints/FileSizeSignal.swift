@@ -6,11 +6,11 @@
   import Glibc
 #endif
 
-/// Runs `body` such that growing a file past the process's limit (`ulimit -f`) fails with an error that can be reported,
-/// where by default the signal SIGXFSZ would kill the process.
+/// Runs `body` such that growing a file past the process's limit (`ulimit -f`) fails with an error that can be
+/// reported, where by default the signal SIGXFSZ would kill the process.
 ///
-/// The signal is raised in the writing thread only, so blocking it there and taking it back is enough; no other thread
-/// and no handler of the program is touched.
+/// The signal is raised in the writing thread only, so blocking it there and taking it back is enough; no other
+/// thread and no handler of the program is touched.
 func blockingFileSizeSignal<Result>(_ body: () throws -> Result) rethrows -> Result {
   var blocked = sigset_t()
   var before = sigset_t()

@@ -13,7 +13,8 @@ import SystemPackage
 public enum MetricValue: Sendable, Hashable {
   /// A whole number.
   case integer(Int)
-  /// A double, written as the shortest decimal number that reads back the same. JSON has no NaN and no infinity: they become `null`.
+  /// A double, written as the shortest decimal number that reads back the same. JSON has no NaN and no infinity: they
+  /// become `null`.
   case number(Double)
   /// A float32, likewise: 0.1 is written `0.1`, not as its nearest double.
   case single(Float)
@@ -34,10 +35,11 @@ extension MetricValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, E
   public init(booleanLiteral value: Bool) { self = .flag(value) }
 }
 
-/// Writes `metrics.jsonl`: one JSON object a line, keys in the order given, each line one `write` to the end of the file.
+/// Writes `metrics.jsonl`: one JSON object a line, keys in the order given, each line one `write` to the end of the
+/// file.
 ///
-/// A program killed at any moment leaves whole lines, and at most one half line at the end, which the next writer removes.
-/// Owned by one thread.
+/// A program killed at any moment leaves whole lines, and at most one half line at the end, which the next writer
+/// removes. Owned by one thread.
 public final class MetricsWriter {
   /// The file.
   public let path: FilePath
@@ -91,7 +93,8 @@ public final class MetricsWriter {
     }
   }
 
-  /// Waits until all lines are on the disk. Worth calling before a checkpoint is saved: then no checkpoint is newer than its metrics.
+  /// Waits until all lines are on the disk. Worth calling before a checkpoint is saved: then no checkpoint is newer
+  /// than its metrics.
   ///
   /// - Throws: `FileError`.
   public func synchronize() throws { try file.synchronize() }
@@ -106,15 +109,16 @@ public final class MetricsWriter {
     public var damaged = 0
   }
 
-  /// Removes what a run wrote after the step it is resumed at, so that its file reads like that of a run never interrupted.
+  /// Removes what a run wrote after the step it is resumed at, so that its file reads like that of a run never
+  /// interrupted.
   ///
   /// The file is replaced in one step. A file that is not there stays so.
   ///
   /// - Parameters:
   ///   - path: the metrics file; no writer may have it open.
   ///   - step: lines of later steps are removed.
-  ///   - events: lines of these events (their `event`) at this very step are removed as well, such as the `summary` of a run that
-  ///     had ended there, and events that the resumed run will write again.
+  ///   - events: lines of these events (their `event`) at this very step are removed as well, such as the `summary`
+  ///     of a run that had ended there, and events that the resumed run will write again.
   /// - Throws: `FileError`.
   @discardableResult
   public static func truncate(

@@ -2,7 +2,8 @@ import SystemPackage
 
 /// Where a run goes on.
 public struct ResumePoint: Sendable {
-  /// The run that the checkpoint belongs to; nil if the checkpoint was copied out of its run, and a new run begins with it.
+  /// The run that the checkpoint belongs to; nil if the checkpoint was copied out of its run, and a new run begins
+  /// with it.
   public let run: RunFolder?
   /// The checkpoint, complete and undamaged.
   public let checkpoint: Checkpoint
@@ -11,7 +12,8 @@ public struct ResumePoint: Sendable {
 }
 
 extension RunFolder {
-  /// What `--resume auto` takes: the newest run of a program that has a good checkpoint, and of that run the newest one.
+  /// What `--resume auto` takes: the newest run of a program that has a good checkpoint, and of that run the newest
+  /// one.
   ///
   /// - Parameters:
   ///   - root: the folder of all runs.
@@ -37,7 +39,8 @@ extension RunFolder {
     return (nil, damaged)
   }
 
-  /// What `--resume FOLDER` takes: a run folder, its `checkpoints` folder, one checkpoint folder, or a link to one of them.
+  /// What `--resume FOLDER` takes: a run folder, its `checkpoints` folder, one checkpoint folder, or a link to one of
+  /// them.
   ///
   /// Of a run the newest undamaged checkpoint is taken; a checkpoint that is named is taken or refused.
   ///

@@ -21,7 +21,8 @@ public struct RunFolder: Sendable, Hashable {
   /// The folder of the checkpoints.
   public var checkpointsFolder: FilePath { path.appending("checkpoints") }
 
-  /// Creates the folder of a new run, named after the program and the time in UTC; `-2`, `-3`, … is added if it is taken.
+  /// Creates the folder of a new run, named after the program and the time in UTC; `-2`, `-3`, … is added if it is
+  /// taken.
   ///
   /// To be called before any work is done: it shows that results can be written.
   ///
@@ -29,7 +30,8 @@ public struct RunFolder: Sendable, Hashable {
   ///   - root: the folder of all runs, created if missing.
   ///   - name: the program's name: letters, digits, `.`, `_` and `-`.
   ///   - date: the time for the name.
-  /// - Throws: `CheckpointError` for an impossible name; `FileError` if the folder cannot be created or not be written to.
+  /// - Throws: `CheckpointError` for an impossible name; `FileError` if the folder cannot be created or not be
+  ///   written to.
   public static func create(root: FilePath, name: String, date: Date = Date()) throws -> RunFolder {
     guard isValid(name) else {
       throw CheckpointError(root, "impossible run name \"\(name)\", expected letters, digits, '.', '_' and '-'")

@@ -8,7 +8,8 @@ import SystemPackage
   import Glibc
 #endif
 
-/// The right of one process to write into a run folder, held until this is deinitialised or the process ends, however it ends.
+/// The right of one process to write into a run folder, held until this is deinitialised or the process ends, however
+/// it ends.
 public struct RunLock: ~Copyable, Sendable {
   private let descriptor: Int32
 

@@ -17,8 +17,8 @@ public struct SafetensorsFile: ~Copyable {
 
   /// Opens a file and checks its header against its size.
   ///
-  /// - Throws: `SafetensorsError` if it is no safetensors file, cut short, or contradicts itself; `FileError` if it cannot be
-  ///   opened or read.
+  /// - Throws: `SafetensorsError` if it is no safetensors file, cut short, or contradicts itself; `FileError` if it
+  ///   cannot be opened or read.
   public init(_ path: FilePath) throws {
     let file = try OpenFile.reading(path)
     let header = try SafetensorsHeader(file)
@@ -64,7 +64,8 @@ public struct SafetensorsFile: ~Copyable {
   /// - Parameters:
   ///   - shape: the shape it must have.
   ///   - buffer: receives its elements in row-major order; as many as `shape` has.
-  /// - Throws: `SafetensorsError` if it is missing, of another shape or element type, or does not fit; `FileError` if reading fails.
+  /// - Throws: `SafetensorsError` if it is missing, of another shape or element type, or does not fit; `FileError` if
+  ///   reading fails.
   public func read(_ name: String, shape: [Int], into buffer: UnsafeMutableBufferPointer<Float>) throws {
     let tensor = try tensor(name, shape: shape)
     guard buffer.count == tensor.count else {

@@ -4,12 +4,14 @@ import SystemPackage
 public struct TensorToWrite {
   /// Where the bytes of a tensor come from.
   public enum Contents {
-    /// Bytes in memory, little endian, row by row; owned by the caller, who keeps them unchanged until the write returns.
+    /// Bytes in memory, little endian, row by row; owned by the caller, who keeps them unchanged until the write
+    /// returns.
     case bytes(UnsafeRawBufferPointer)
     /// Float32 values.
     case floats([Float])
-    /// Float32 values that the closure writes, all of them, into the buffer it is handed. The buffer is reused from tensor
-    /// to tensor, so that a model in another layout needs memory for its largest tensor only. It must not be kept.
+    /// Float32 values that the closure writes, all of them, into the buffer it is handed. The buffer is reused from
+    /// tensor to tensor, so that a model in another layout needs memory for its largest tensor only. It must not be
+    /// kept.
     case fill((UnsafeMutableBufferPointer<Float>) throws -> Void)
   }
 
@@ -50,9 +52,9 @@ public enum Safetensors {
 
   /// Writes a file that PyTorch's `safetensors.torch.load_file` reads.
   ///
-  /// The bytes depend on the arguments only: tensors lie in the order given, metadata in the order of its keys, and the
-  /// header is padded with spaces so that the tensors begin at a multiple of eight. A file that is there is replaced in one
-  /// step, once the new one is complete and on the disk.
+  /// The bytes depend on the arguments only: tensors lie in the order given, metadata in the order of its keys, and
+  /// the header is padded with spaces so that the tensors begin at a multiple of eight. A file that is there is
+  /// replaced in one step, once the new one is complete and on the disk.
   ///
   /// - Throws: `SafetensorsError` before anything is written, if a name occurs twice or contents and shape disagree;
   ///   `FileError` if the file cannot be written; whatever a `fill` closure throws.
