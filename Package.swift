@@ -7,6 +7,7 @@ let kernelFlags: [CSetting] = [.unsafeFlags(["-O3", "-fno-math-errno"])]
 
 let package = Package(
   name: "freewheel",
+  platforms: [.macOS(.v15)],
   products: [
     .library(name: "MPI", targets: ["MPI"]),
     .library(name: "ScheduleFree", targets: ["ScheduleFree"]),
@@ -21,7 +22,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-atomics", from: "1.2.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
   ],
   targets: [
@@ -46,16 +46,26 @@ let package = Package(
       dependencies: [
         "MPI", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
     // Programs.
-    .executableTarget(name: "freewheel", dependencies: ["Training"]),
-    .executableTarget(name: "mnist", dependencies: ["Training"], path: "examples/mnist"),
+    .executableTarget(
+      name: "freewheel",
+      dependencies: [
+        "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+    .executableTarget(
+      name: "mnist",
+      dependencies: ["Training", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "examples/mnist"),
 
     // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
+    .executableTarget(
+      name: "exchange-probe", dependencies: ["DataParallel", "MPI", "ScheduleFree"], path: "Tests/Programs/exchange-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),

@@ -1,4 +1,5 @@
 #pragma once
 
 #include "NeuralKernels.h"
+#include "SpinWait.h"
 #include "UpdateKernels.h"

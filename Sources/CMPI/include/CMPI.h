@@ -85,6 +85,8 @@ int cmpi_is_running(void);
 void cmpi_error_text(int code, char *text, size_t capacity);
 /// The name of this host as MPI knows it.
 cmpi_result cmpi_host_name(char *text, size_t capacity);
+/// Name and version of the MPI library.
+cmpi_result cmpi_library_version(char *text, size_t capacity);
 /// Lines reach a terminal behind mpirun's pipe as they are written.
 void cmpi_line_buffer_output(void);
 void cmpi_flush_output(void);

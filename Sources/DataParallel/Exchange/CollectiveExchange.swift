@@ -1,0 +1,111 @@
+import MPI
+
+/// Exchange by MPI collectives over private arenas: the flat path, on any number of nodes, and the all-reduce yardstick.
+///
+/// Each rank holds the whole of y and of its gradients. The flat path sends every piece of a bucket to the owner of its slice
+/// (`MPI_Alltoallv`), who sums the pieces in the fixed tree, and returns updated slices with `MPI_Allgatherv`. The all-reduce
+/// path lets MPI sum whole buckets instead, in an order of MPI's choosing.
+final class CollectiveExchange: Exchange {
+  let kind: ExchangeKind
+  var gradients: UnsafeMutablePointer<Float> { gradientArena.pointer }
+  var parameters: UnsafeMutablePointer<Float> { parameterArena.pointer }
+  var waitSeconds = 0.0
+
+  private let communicator: Communicator
+  private let layout: BucketLayout
+  private let gradientArena: AlignedBuffer
+  private let parameterArena: AlignedBuffer
+  /// The pieces received for the bucket at hand, one behind the other in rank order. Empty for all-reduce.
+  private let received: AlignedBuffer
+  private let pointers: UnsafeMutablePointer<UnsafePointer<Float>>
+  /// For each bucket, `size` counts and offsets of the ranks' slices in the arena, as the collectives want them.
+  private let sliceCounts: UnsafeMutablePointer<Int>
+  private let sliceOffsets: UnsafeMutablePointer<Int>
+  private let receiveCounts: UnsafeMutablePointer<Int>
+  private let receiveOffsets: UnsafeMutablePointer<Int>
+  private var stopAgreed = false
+
+  /// Collective over `communicator`.
+  ///
+  /// - Throws: ``DataParallelError/outOfMemory(byteCount:what:)``.
+  init(kind: ExchangeKind, communicator: Communicator, layout: BucketLayout) throws {
+    let ranks = communicator.size
+    let own = layout.buckets.indices.map { layout.slice(bucket: $0, rank: communicator.rank, of: ranks) }
+    let largest = own.map(\.count).max() ?? 0
+    self.kind = kind
+    self.communicator = communicator
+    self.layout = layout
+    gradientArena = try AlignedBuffer(count: layout.elementCount, for: "the gradients")
+    parameterArena = try AlignedBuffer(count: layout.elementCount, for: "the parameters")
+    received = try AlignedBuffer(count: kind == .flat ? largest * ranks : 0, for: "received gradients")
+    let tableCount = max(layout.buckets.count * ranks, 1)
+    pointers = .allocate(capacity: tableCount)
+    sliceCounts = .allocate(capacity: tableCount)
+    sliceOffsets = .allocate(capacity: tableCount)
+    receiveCounts = .allocate(capacity: tableCount)
+    receiveOffsets = .allocate(capacity: tableCount)
+    for (bucket, ownSlice) in own.enumerated() {
+      for rank in 0..<ranks {
+        let entry = bucket * ranks + rank
+        let slice = layout.slice(bucket: bucket, rank: rank, of: ranks)
+        (sliceCounts + entry).initialize(to: slice.count)
+        (sliceOffsets + entry).initialize(to: slice.lowerBound)
+        (receiveCounts + entry).initialize(to: ownSlice.count)
+        (receiveOffsets + entry).initialize(to: rank * ownSlice.count)
+        let piece =
+          kind == .flat ? received.pointer + rank * ownSlice.count : gradientArena.pointer + ownSlice.lowerBound
+        (pointers + entry).initialize(to: UnsafePointer(piece))
+      }
+    }
+  }
+
+  deinit {
+    pointers.deallocate()
+    sliceCounts.deallocate()
+    sliceOffsets.deallocate()
+    receiveCounts.deallocate()
+    receiveOffsets.deallocate()
+  }
+
+  func announce(step: Int, bucketCount: Int) {}
+
+  func beginExchange(step: Int, stopRequested: Bool) throws {
+    // Besides agreeing, this small collective waits for the slowest rank, so that waiting is counted apart from exchanging.
+    let start = monotonicSeconds()
+    stopAgreed = try communicator.allReduceMax(stopRequested ? 1 : 0) != 0
+    waitSeconds += monotonicSeconds() - start
+  }
+
+  func pieces(step: Int, bucket: Int) throws -> GradientPieces {
+    let entry = bucket * communicator.size
+    if kind == .flat {
+      try communicator.allToAll(
+        send: gradientArena.pointer, sendCounts: sliceCounts + entry, sendOffsets: sliceOffsets + entry,
+        receive: received.pointer, receiveCounts: receiveCounts + entry, receiveOffsets: receiveOffsets + entry)
+      return GradientPieces(pointers: UnsafePointer(pointers + entry), count: communicator.size)
+    }
+    let range = layout.buckets[bucket]
+    try communicator.allReduceSum(
+      UnsafeMutableBufferPointer(start: gradientArena.pointer + range.lowerBound, count: range.count))
+    return GradientPieces(pointers: UnsafePointer(pointers + entry), count: 1)
+  }
+
+  func sum(step: Int, _ value: Double) throws -> Double {
+    try communicator.sumInRankOrder(value)
+  }
+
+  func publish(step: Int, bucket: Int) throws {
+    let entry = bucket * communicator.size
+    try communicator.allGather(
+      send: parameterArena.pointer + sliceOffsets[entry + communicator.rank],
+      count: sliceCounts[entry + communicator.rank], receive: parameterArena.pointer,
+      counts: sliceCounts + entry, offsets: sliceOffsets + entry)
+  }
+
+  func finish(step: Int) -> Bool { stopAgreed }
+
+  func shareParameters(_ write: () -> Void) throws {
+    write()
+    for bucket in layout.buckets.indices { try publish(step: 0, bucket: bucket) }
+  }
+}

@@ -1,0 +1,58 @@
+import MPI
+
+/// How gradients reach the owners of their shards, and how updated parameters come back.
+public enum ExchangeKind: String, Sendable, CaseIterable {
+  /// Gradients and parameters live in shared memory of one node: reducing is reading. Sums in the fixed tree.
+  case shared
+  /// Pieces are exchanged with `MPI_Alltoallv` and `MPI_Allgatherv` over all ranks. Sums in the same fixed tree.
+  case flat
+  /// `MPI_Allreduce`, the simplest correct version: the yardstick, and what to debug against. MPI chooses the order of sums.
+  case allreduce
+}
+
+/// The pieces of one bucket's gradient that are to be summed by the owner of a slice.
+struct GradientPieces {
+  /// One pointer per piece, each to the first element of the slice.
+  var pointers: UnsafePointer<UnsafePointer<Float>>
+  /// The number of pieces: the number of ranks, or one where the sum has been taken already.
+  var count: Int
+}
+
+/// One way of moving gradients and parameters between ranks. All methods are collective and are called in the same order on
+/// every rank; none allocates memory.
+protocol Exchange: AnyObject {
+  /// Which way this is.
+  var kind: ExchangeKind { get }
+
+  /// This rank's gradient arena, written by its backward pass.
+  var gradients: UnsafeMutablePointer<Float> { get }
+
+  /// The arena of y: each rank writes its shard and reads the whole.
+  var parameters: UnsafeMutablePointer<Float> { get }
+
+  /// Seconds this rank has waited for others since the counter was last set to zero.
+  var waitSeconds: Double { get set }
+
+  /// Tells the other ranks that the first `bucketCount` buckets of step `step` hold final gradients and that this rank reads
+  /// their parameters no more in this step.
+  func announce(step: Int, bucketCount: Int)
+
+  /// Called once a step after backward and before the first ``pieces(step:bucket:)``: hands in this rank's wish to stop.
+  func beginExchange(step: Int, stopRequested: Bool) throws
+
+  /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
+  func pieces(step: Int, bucket: Int) throws -> GradientPieces
+
+  /// The sum of one number per rank, taken in rank order in double precision. At most one call per step.
+  func sum(step: Int, _ value: Double) throws -> Double
+
+  /// Makes this rank's updated slice of `bucket` visible to the others, at the latest when ``finish(step:)`` returns.
+  func publish(step: Int, bucket: Int) throws
+
+  /// Returns when the parameters of all ranks have been published and every gradient arena may be overwritten.
+  /// True if any rank asked to stop in this step; the same on every rank.
+  func finish(step: Int) throws -> Bool
+
+  /// Makes slices of parameters written outside a step visible to all ranks, after waiting until no rank reads the old ones.
+  func shareParameters(_ write: () -> Void) throws
+}

@@ -1,0 +1,167 @@
+import Atomics
+import CKernels
+import Glibc
+import MPI
+
+/// Exchange inside one node: every rank's gradients and the one arena of y lie in a shared window, so nothing is copied.
+///
+/// **Who may touch what, and when.** The segment of rank r holds r's control block and gradient arena; the segment of rank 0
+/// holds the arena of y as well. Within step s:
+/// 1. r writes its gradient arena in backward, then stores `announced` with release ordering.
+/// 2. The owner of a slice loads every rank's `announced` with acquire ordering before it reads their gradients, and before it
+///    writes its slice of y: whoever announced a bucket has read its parameters for the last time in this step.
+/// 3. Having written all its slices, a rank stores `updated` with release ordering, and loads everyone's with acquire ordering
+///    before it goes on: only then does it read y again or overwrite its own gradients.
+///
+/// The counters only grow, so a rank that has gone on to the next step cannot be mistaken for one that has not arrived.
+final class SharedExchange: Exchange {
+  let kind = ExchangeKind.shared
+  let gradients: UnsafeMutablePointer<Float>
+  let parameters: UnsafeMutablePointer<Float>
+  var waitSeconds = 0.0
+
+  private let communicator: Communicator
+  /// Owns the shared memory that all pointers of this object lead into.
+  private let window: SharedWindow
+  private let bucketCount: Int
+  private let controls: [ControlBlock]
+  /// For each bucket, one pointer per rank to this rank's slice within that rank's gradients. Owned by this object.
+  private let piecePointers: UnsafeMutablePointer<UnsafePointer<Float>>
+
+  /// Counters of one rank in shared memory, each on cache lines of its own (adjacent lines are fetched in pairs).
+  private struct ControlBlock {
+    static let byteCount = 512
+    /// step · buckets + the number of buckets announced in it, step counted from 0.
+    let announced: UnsafeAtomic<Int>
+    /// step + 1 once all the rank's slices have been written.
+    let updated: UnsafeAtomic<Int>
+    /// step + 1 once `partial` holds the rank's number for that step.
+    let partialReady: UnsafeAtomic<Int>
+    /// step + 1 of the last step in which the rank asked to stop. Written before, and read after, a release of `updated`.
+    let stop: UnsafeAtomic<Int>
+    /// The rank's part of a global sum. Plain memory: written before the release of `partialReady`, read after its acquire,
+    /// and written again only in the next step, after every rank has released `updated`.
+    let partial: UnsafeMutablePointer<Double>
+
+    /// Views `memory`, the zero-filled start of a rank's segment. Sound because zero is a valid initial value of each atomic's
+    /// storage, and because the window outlives the views.
+    init(_ memory: UnsafeMutableRawPointer) {
+      func counter(_ line: Int) -> UnsafeAtomic<Int> {
+        let storage = (memory + line * 128).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1)
+        return UnsafeAtomic(at: storage)
+      }
+      announced = counter(0)
+      updated = counter(1)
+      partialReady = counter(2)
+      stop = UnsafeAtomic(at: (memory + 320).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1))
+      partial = (memory + 384).bindMemory(to: Double.self, capacity: 1)
+    }
+  }
+
+  /// Bytes of a rank's segment: control block and gradients, and on rank 0 the arena of y.
+  private static func segmentByteCount(elementCount: Int, rank: Int) -> Int {
+    let arena = (elementCount * MemoryLayout<Float>.stride + 127) / 128 * 128
+    return ControlBlock.byteCount + arena * (rank == 0 ? 2 : 1)
+  }
+
+  /// Collective over `node`, all ranks of which must share memory.
+  ///
+  /// - Throws: `SharedWindowError` on all ranks if the window cannot be had; `MPIError`.
+  init(node: Communicator, layout: BucketLayout) throws {
+    let elementCount = layout.elementCount
+    let window = try SharedWindow(
+      node: node, byteCount: Self.segmentByteCount(elementCount: elementCount, rank: node.rank))
+    func arena(rank: Int, index: Int) throws -> UnsafeMutablePointer<Float> {
+      let segment = window.segment(of: rank)
+      let expected = Self.segmentByteCount(elementCount: elementCount, rank: rank)
+      guard let base = segment.baseAddress, segment.count >= expected else {
+        throw DataParallelError.wrongElementCount(
+          what: "the shared segment of rank \(rank)", expected: expected, found: segment.count)
+      }
+      let stride = (elementCount * MemoryLayout<Float>.stride + 127) / 128 * 128
+      return (base + ControlBlock.byteCount + index * stride).bindMemory(to: Float.self, capacity: max(elementCount, 1))
+    }
+    var controls: [ControlBlock] = []
+    var arenas: [UnsafeMutablePointer<Float>] = []
+    for rank in 0..<node.size {
+      arenas.append(try arena(rank: rank, index: 0))
+      guard let base = window.segment(of: rank).baseAddress else { continue }
+      controls.append(ControlBlock(base))
+    }
+    parameters = try arena(rank: 0, index: 1)
+    gradients = arenas[node.rank]
+    bucketCount = layout.buckets.count
+    piecePointers = .allocate(capacity: max(bucketCount * node.size, 1))
+    for bucket in 0..<bucketCount {
+      let slice = layout.slice(bucket: bucket, rank: node.rank, of: node.size)
+      for rank in 0..<node.size {
+        (piecePointers + bucket * node.size + rank).initialize(to: UnsafePointer(arenas[rank] + slice.lowerBound))
+      }
+    }
+    self.communicator = node
+    self.window = window
+    self.controls = controls
+    try node.barrier()
+  }
+
+  deinit { piecePointers.deallocate() }
+
+  func announce(step: Int, bucketCount finished: Int) {
+    controls[communicator.rank].announced.store(step * bucketCount + finished, ordering: .releasing)
+  }
+
+  func beginExchange(step: Int, stopRequested: Bool) {
+    if stopRequested { controls[communicator.rank].stop.store(step + 1, ordering: .relaxed) }
+  }
+
+  func pieces(step: Int, bucket: Int) -> GradientPieces {
+    let target = step * bucketCount + bucket + 1
+    for control in controls { wait(for: control.announced, toReach: target) }
+    return GradientPieces(
+      pointers: UnsafePointer(piecePointers + bucket * communicator.size), count: communicator.size)
+  }
+
+  func sum(step: Int, _ value: Double) -> Double {
+    let own = controls[communicator.rank]
+    own.partial.pointee = value
+    own.partialReady.store(step + 1, ordering: .releasing)
+    var total = 0.0
+    for control in controls {
+      wait(for: control.partialReady, toReach: step + 1)
+      total += control.partial.pointee
+    }
+    return total
+  }
+
+  func publish(step: Int, bucket: Int) {}
+
+  func finish(step: Int) -> Bool {
+    controls[communicator.rank].updated.store(step + 1, ordering: .releasing)
+    var stop = false
+    for control in controls {
+      wait(for: control.updated, toReach: step + 1)
+      // A rank already in the next step may have stored step + 2, which asks to stop there and not here.
+      stop = stop || control.stop.load(ordering: .relaxed) == step + 1
+    }
+    return stop
+  }
+
+  func shareParameters(_ write: () -> Void) throws {
+    try communicator.barrier()
+    write()
+    try communicator.barrier()
+  }
+
+  /// Spins, at first with the processor's pause and then giving up the time slice, so that more ranks than cores make progress.
+  @inline(__always)
+  private func wait(for counter: UnsafeAtomic<Int>, toReach target: Int) {
+    guard counter.load(ordering: .acquiring) < target else { return }
+    let start = monotonicSeconds()
+    var spins = 0
+    repeat {
+      spins += 1
+      if spins < 2000 { fw_cpu_relax() } else { sched_yield() }
+    } while counter.load(ordering: .acquiring) < target
+    waitSeconds += monotonicSeconds() - start
+  }
+}

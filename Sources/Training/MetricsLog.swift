@@ -1,0 +1,47 @@
+import Checkpoints
+
+/// Writes events to `metrics.jsonl`. Keys are stable: programs that read them may rely on names and units.
+final class MetricsLog: TrainingListener {
+  private let writer: MetricsWriter
+
+  init(_ writer: MetricsWriter) { self.writer = writer }
+
+  func receive(_ event: TrainingEvent) throws {
+    switch event {
+    case .start, .notice: break
+    case .step(let m):
+      var fields: [(key: String, value: MetricValue)] = [
+        ("event", "step"), ("step", .integer(m.step)), ("epoch", .number(m.epoch)), ("loss", .number(m.loss)),
+        ("learning_rate", .number(m.learningRate)),
+      ]
+      if let norm = m.gradientNorm { fields.append(("gradient_norm", .number(norm))) }
+      fields += [
+        ("images_per_second", .number(m.imagesPerSecond)), ("step_milliseconds", .number(m.stepMilliseconds)),
+        ("exchange_milliseconds", .number(m.exchangeMilliseconds)), ("wait_milliseconds", .number(m.waitMilliseconds)),
+        ("seconds", .number(m.seconds)),
+      ]
+      try writer.append(fields)
+    case .evaluation(let m):
+      try writer.append([
+        "event": "evaluation", "step": .integer(m.step), "epoch": .number(m.epoch), "loss": .number(m.loss),
+        "accuracy": .number(m.accuracy), "examples": .integer(m.examples),
+        "evaluation_milliseconds": .number(m.evaluationMilliseconds), "seconds": .number(m.seconds),
+      ])
+    case .checkpoint(let step, let epoch, let path, let seconds):
+      try writer.append([
+        "event": "checkpoint", "step": .integer(step), "epoch": .number(epoch), "path": .text(path),
+        "save_milliseconds": .number(seconds * 1e3),
+      ])
+    case .summary(let m):
+      try writer.append([
+        "event": "summary", "step": .integer(m.step), "epoch": .number(m.epoch), "loss": optional(m.loss),
+        "accuracy": optional(m.accuracy), "best_accuracy": optional(m.bestAccuracy),
+        "images_per_second": .number(m.imagesPerSecond), "step_milliseconds": .number(m.stepMilliseconds),
+        "exchange_milliseconds": .number(m.exchangeMilliseconds), "wait_milliseconds": .number(m.waitMilliseconds),
+        "stopped": .flag(m.stopped), "seconds": .number(m.seconds),
+      ])
+    }
+  }
+
+  private func optional(_ value: Double?) -> MetricValue { value.map { .number($0) } ?? .null }
+}

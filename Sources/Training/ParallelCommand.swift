@@ -1,0 +1,57 @@
+import ArgumentParser
+import Foundation
+import MPI
+
+/// A command-line program that runs on all ranks of an MPI job, and as one rank without `mpirun`. Conforming types are started
+/// with `@main`:
+///
+/// ```swift
+/// @main struct MNIST: ParallelCommand {
+///   @OptionGroup var training: TrainingOptions
+///   func run(on world: Communicator) throws -> Int32 { … }
+/// }
+/// ```
+public protocol ParallelCommand: ParsableCommand {
+  /// Does the work, collectively over all ranks.
+  ///
+  /// - Parameter world: all ranks of the job.
+  /// - Returns: the exit code of the process. ``Trainer/run()`` gives it for training programs.
+  func run(on world: Communicator) throws -> Int32
+}
+
+extension ParallelCommand {
+  /// Starts MPI, parses the command line, runs the command (or subcommand) and ends the process, on every rank. Messages about the
+  /// command line are printed by one rank only.
+  public static func main() {
+    MPIProgram.run { world in
+      let outcome = Result { try parseAsRoot() }
+      guard let code = try reportFailure(of: outcome.map { _ in }, on: world) else {
+        guard let command = try outcome.get() as? any ParallelCommand else { return try printHelp(on: world) }
+        return try command.run(on: world)
+      }
+      return code
+    }
+  }
+
+  /// Prints why parsing failed on the lowest rank where it did.
+  ///
+  /// - Returns: the exit code; nil if every rank parsed its command line.
+  private static func reportFailure(of outcome: Result<Void, any Error>, on world: Communicator) throws -> Int32? {
+    var own: (any Error)?
+    if case .failure(let error) = outcome { own = error }
+    let failed = try world.allGather(own == nil ? 0 : 1)
+    guard let speaker = failed.firstIndex(of: 1) else { return nil }
+    guard let own else { return EXIT_FAILURE }
+    let code = exitCode(for: own)
+    if world.rank == speaker {
+      let message = fullMessage(for: own) + "\n"
+      if code.isSuccess { Console.write(message) } else { Console.writeError(message) }
+    }
+    return code.rawValue
+  }
+
+  private static func printHelp(on world: Communicator) throws -> Int32 {
+    if world.rank == 0 { Console.write(helpMessage() + "\n") }
+    return EXIT_SUCCESS
+  }
+}

@@ -1,0 +1,62 @@
+import Foundation
+import Glibc
+
+/// Prints a run for people: on a terminal a progress line that rewrites itself, otherwise one line per event.
+public final class ProgressPrinter: TrainingListener {
+  private let quiet: Bool
+  private let isTerminal: Bool
+  private var lineIsOpen = false
+
+  /// - Parameter quiet: print only notices and the summary.
+  public init(quiet: Bool) {
+    self.quiet = quiet
+    isTerminal = isatty(1) != 0
+  }
+
+  /// Prints the event.
+  public func receive(_ event: TrainingEvent) {
+    switch event {
+    case .start(let run):
+      guard !quiet else { return }
+      line(run.title)
+      for text in run.lines { line("  " + text) }
+    case .step(let step):
+      guard !quiet else { return }
+      let percent = Int((100 * Double(step.step) / Double(max(step.totalSteps, 1))).rounded(.down))
+      let text = String(
+        format: "step %d/%d (%d%%)  epoch %.2f  loss %.4f  %.0f images/s  %.2f ms/step (exchange %.2f)", step.step,
+        step.totalSteps, percent, step.epoch, step.loss, step.imagesPerSecond, step.stepMilliseconds,
+        step.exchangeMilliseconds)
+      if isTerminal { rewrite(text) } else { line(text) }
+    case .evaluation(let evaluation):
+      guard !quiet else { return }
+      line(
+        String(
+          format: "epoch %.2f  step %d  test accuracy %.2f %%  test loss %.4f", evaluation.epoch, evaluation.step,
+          100 * evaluation.accuracy, evaluation.loss))
+    case .checkpoint(_, _, let path, _):
+      guard !quiet else { return }
+      line("saved \(path)")
+    case .notice(let text):
+      line("note: " + text)
+    case .summary(let summary):
+      let verb = summary.stopped ? "stopped on request" : "done"
+      var text = String(
+        format: "%@ after step %d (epoch %.2f), %.1f s, %.0f images/s", verb, summary.step, summary.epoch,
+        summary.seconds, summary.imagesPerSecond)
+      if let accuracy = summary.accuracy { text += String(format: ", test accuracy %.2f %%", 100 * accuracy) }
+      line(text)
+      line("run folder: \(summary.folder)")
+    }
+  }
+
+  private func line(_ text: String) {
+    Console.write((lineIsOpen ? "\r\u{1B}[K" : "") + text + "\n")
+    lineIsOpen = false
+  }
+
+  private func rewrite(_ text: String) {
+    Console.write("\r\u{1B}[K" + text)
+    lineIsOpen = true
+  }
+}

@@ -1,0 +1,202 @@
+import Checkpoints
+import DataParallel
+import Foundation
+import MPI
+import Neural
+import ScheduleFree
+import SystemPackage
+
+/// What a checkpoint holds besides tensors.
+private struct SavedState: Codable {
+  var progress: RunProgress
+  var counters: RuleCounters
+  var settings: RunSettings
+}
+
+/// Ties a run to its folder: makes or finds it, puts the optimizer into the state it is to start from, and saves checkpoints.
+/// Files are touched by rank zero alone; what it meets there, all ranks learn.
+final class RunCheckpoints {
+  /// Where the run begins.
+  private(set) var progress = RunProgress()
+  /// Something to tell the user before the run starts.
+  private(set) var notice: String?
+  /// Writes `metrics.jsonl`; on rank zero only.
+  let metricsListener: MetricsLog?
+  /// The run folder, on every rank.
+  let folderPath: String
+
+  private let world: Communicator
+  private let plan: Plan
+  private let optimizer: ShardedOptimizer
+  private let settings: RunSettings
+  /// The run folder, open for writing; on rank zero only.
+  private let run: OpenRun?
+
+  /// Finds or makes the run folder, and initialises parameters and optimizer state: fresh, from `--initial-weights`, or from the
+  /// checkpoint of `--resume`. Collective.
+  ///
+  /// - Throws: on every rank, what makes the start impossible; nothing already saved is touched before everything was checked.
+  init(
+    options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
+    optimizer: ShardedOptimizer, on world: Communicator
+  ) throws {
+    self.world = world
+    self.plan = plan
+    self.optimizer = optimizer
+    self.settings = settings
+    let isRoot = world.rank == 0
+
+    let start = try world.agree(on: "the checkpoint to resume") {
+      isRoot ? try Start(options: options, program: program, settings: settings) : nil
+    }
+    try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
+    progress = try Self.broadcast(start?.state?.progress ?? RunProgress(), over: world)
+    notice = start?.notice
+
+    // Only now, with everything checked, is anything written.
+    let hosts = try world.allGather(bytes: Array(ProcessInfo.processInfo.hostName.utf8))
+      .map { String(decoding: $0, as: UTF8.self) }
+    let run = try world.agree(on: "the run folder") { () throws -> OpenRun? in
+      guard isRoot else { return nil }
+      let description = RunDescription(
+        arguments: CommandLine.arguments, settings: settings, totalSteps: totalSteps, hosts: hosts,
+        started: ISO8601DateFormatter().string(from: Date()), versions: Versions.all)
+      return try OpenRun(
+        continuing: start?.point, options: options, program: program, description: description)
+    }
+    self.run = run
+    metricsListener = run.map { MetricsLog($0.metrics) }
+    folderPath = try Self.broadcast(run?.folder.path.string ?? "", over: world)
+  }
+
+  /// Saves a checkpoint of the state after `progress.step` steps. Collective.
+  ///
+  /// - Parameter accuracy: accuracy at x after this step, if it was evaluated: the best checkpoint is kept by it.
+  /// - Returns: the folder, on rank zero.
+  /// - Throws: on every rank, if the checkpoint could not be written; earlier ones are then as they were.
+  func save(_ progress: RunProgress, accuracy: Double?) throws -> (path: String, warnings: [String])? {
+    let slots = optimizer.rule.stateSlots
+    var arenas: [AlignedBuffer] = []
+    for slot in slots.indices {
+      if let arena = try optimizer.gatherState(slot: slot) { arenas.append(arena) }
+    }
+    return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
+      guard let run else { return nil }
+      try run.metrics.synchronize()
+      let evaluationSlot = optimizer.rule.evaluationSlot
+      var optimizerTensors: [TensorToWrite] = []
+      for (index, slot) in slots.enumerated() where index != evaluationSlot {
+        optimizerTensors += tensors(of: arenas[index], prefix: slot.name + ".")
+      }
+      let saved = try run.store.save(
+        step: progress.step, model: tensors(of: arenas[evaluationSlot], prefix: ""), optimizer: optimizerTensors,
+        metadata: ["format": "pt"], metric: accuracy,
+        state: SavedState(progress: progress, counters: optimizer.rule.counters, settings: settings))
+      return (saved.folder.string, saved.warnings)
+    }
+  }
+
+  /// The tensors of an arena in canonical layout, named `prefix` + PyTorch's name. They are converted one at a time, when written.
+  private func tensors(of arena: AlignedBuffer, prefix: String) -> [TensorToWrite] {
+    let plan = self.plan
+    return plan.layout.tensors.enumerated().map { index, tensor in
+      TensorToWrite(prefix + tensor.name, shape: tensor.shape) { buffer in
+        guard let base = buffer.baseAddress else { return }
+        try plan.writeCanonical(tensor: index, from: arena.pointer, to: base)
+      }
+    }
+  }
+
+  // MARK: - Starting
+
+  /// What rank zero found out about where to start, before anything was written.
+  private struct Start {
+    var point: ResumePoint?
+    var state: SavedState?
+    var notice: String?
+
+    init(options: TrainingOptions, program: String, settings: RunSettings) throws {
+      guard let resume = options.resume else { return }
+      var notes: [String] = []
+      if resume == "auto" {
+        let found = try RunFolder.newestResumable(root: FilePath(options.output), name: program)
+        notes = found.damaged.map(\.description)
+        point = found.point
+        if point == nil { notes.append("nothing to resume in \(options.output): starting a new run") }
+      } else {
+        let found = try RunFolder.resume(from: FilePath(resume))
+        notes = found.damaged.map(\.description)
+        point = found
+      }
+      if let checkpoint = point?.checkpoint {
+        let saved: SavedState = try checkpoint.state()
+        if let note = try settings.verifyCanContinue(from: saved.settings, path: checkpoint.folder.string) {
+          notes.append(note)
+        }
+        state = saved
+      }
+      notice = notes.isEmpty ? nil : notes.joined(separator: "\n      ")
+    }
+  }
+
+  /// Puts parameters and optimizer state where the run starts.
+  private static func initialise(
+    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, world: Communicator
+  ) throws {
+    let resumes = try broadcast(start?.point != nil, over: world)
+    if resumes {
+      let slots = optimizer.rule.stateSlots
+      var arenas: [AlignedBuffer] = []
+      for (index, slot) in slots.enumerated() {
+        arenas.append(
+          try loadedArena(plan: plan, world: world) { arena in
+            guard let checkpoint = start?.point?.checkpoint else { return }
+            let isModel = index == optimizer.rule.evaluationSlot
+            let file = isModel ? try checkpoint.model() : try checkpoint.optimizer()
+            try read(file, prefix: isModel ? "" : slot.name + ".", into: arena, plan: plan)
+          })
+      }
+      let counters = try broadcast(start?.state?.counters, over: world)
+      if let counters { try optimizer.restore(counters: counters, arenas: arenas) }
+    } else if let path = options.initialWeights {
+      let arena = try loadedArena(plan: plan, world: world) { arena in
+        let file = try SafetensorsFile(FilePath(path))
+        try file.expect(plan.layout.tensors.map { (name: $0.name, shape: $0.shape) })
+        try read(file, prefix: "", into: arena, plan: plan)
+      }
+      try optimizer.initializeParameters { $0.update(from: arena.pointer, count: arena.count) }
+    } else {
+      try optimizer.initializeParameters { try plan.initializeParameters(seed: options.seed, into: $0) }
+    }
+  }
+
+  /// An arena that rank zero fills from a file, on every rank.
+  private static func loadedArena(
+    plan: Plan, world: Communicator, fill: (AlignedBuffer) throws -> Void
+  ) throws -> AlignedBuffer {
+    let arena = try AlignedBuffer(count: plan.layout.count, for: "loaded parameters")
+    try world.agree(on: "the saved parameters") { if world.rank == 0 { try fill(arena) } }
+    try world.broadcast(
+      UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: arena.pointer, count: arena.count)), root: 0)
+    return arena
+  }
+
+  private static func read(
+    _ file: borrowing SafetensorsFile, prefix: String, into arena: AlignedBuffer, plan: Plan
+  ) throws {
+    for (index, tensor) in plan.layout.tensors.enumerated() {
+      let canonical = try AlignedBuffer(count: tensor.elementCount, for: tensor.name)
+      try file.read(
+        prefix + tensor.name, shape: tensor.shape,
+        into: UnsafeMutableBufferPointer(start: canonical.pointer, count: tensor.elementCount))
+      try plan.readCanonical(tensor: index, from: canonical.pointer, to: arena.pointer)
+    }
+  }
+
+  /// A small value of rank zero, on every rank.
+  private static func broadcast<Value: Codable>(_ value: Value, over world: Communicator) throws -> Value {
+    let own = Array(try JSONEncoder().encode([value]))
+    let bytes = try world.broadcast(bytes: own, root: 0)
+    return try JSONDecoder().decode([Value].self, from: Data(bytes))[0]
+  }
+}

@@ -1,0 +1,13 @@
+import Datasets
+
+/// How far a run has come. Everything else (order of examples, dropout) follows from the step and the seed.
+struct RunProgress: Codable, Equatable {
+  /// Steps done.
+  var step = 0
+  /// The best accuracy at x so far, and the step after which it was measured.
+  var bestAccuracy: Double?
+  var bestStep: Int?
+
+  /// Passes over the training data done, with fraction.
+  func epoch(of sampler: Sampler) -> Double { Double(step) / Double(sampler.batchesPerEpoch) }
+}

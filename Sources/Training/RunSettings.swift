@@ -1,0 +1,68 @@
+import DataParallel
+import Neural
+import ScheduleFree
+
+/// The settings that decide what a run computes: compared over the ranks before the first step, and with a checkpoint's when it is
+/// resumed. Two runs with equal settings on equal data do the same arithmetic.
+struct RunSettings: Codable, Equatable {
+  /// Values by name; names are those of the flags where there is one.
+  var values: [String: String]
+
+  init(
+    program: String, options: TrainingOptions, rule: any UpdateRule, layout: ParameterLayout, network: Sequential,
+    data: TrainingData, rankCount: Int, totalSteps: Int
+  ) {
+    values = [
+      "program": program,
+      "model": "\(network.input)" + network.layers.map { ", \($0)" }.joined(),
+      "parameter layout": layout.fingerprint,
+      "data": data.fingerprint,
+      "optimizer": options.optimizer,
+      "global batch": "\(options.batchSize * options.accumulate * rankCount)",
+      "batch-size": "\(options.batchSize)",
+      "accumulate": "\(options.accumulate)",
+      "ranks": "\(rankCount)",
+      "seed": "\(options.seed)",
+      "no-shuffle": "\(options.noShuffle)",
+      "last-batch": options.lastBatch.rawValue,
+      "dropout-scale": "\(options.dropoutScale)",
+      "label-smoothing": "\(options.labelSmoothing)",
+      "convolution": options.convolution.rawValue,
+      "clip-norm": options.clipNorm.map { "\($0)" } ?? "off",
+      // Shared and flat exchange give the same bits; only MPI's own order of sums is something else.
+      "gradient sums": options.exchange == .allreduce ? "MPI's order" : "fixed tree",
+    ]
+    for setting in rule.hyperparameters { values[setting.name.rawValue] = setting.value }
+    if let schedule = options.schedule, schedule != .constant { values["steps of the schedule"] = "\(totalSteps)" }
+  }
+
+  /// The settings as lines to be compared over the ranks.
+  var fingerprint: Fingerprint {
+    var fingerprint = Fingerprint()
+    for name in values.keys.sorted() { fingerprint.add(name, values[name] ?? "") }
+    return fingerprint
+  }
+
+  /// Settings that may differ when a run continues: they divide the same global batch otherwise, which changes the last bits but
+  /// not the meaning of a step.
+  private static let divisionOfBatch: Set<String> = ["ranks", "batch-size", "accumulate", "parameter layout"]
+
+  /// Compares the settings of a checkpoint with those of this run.
+  ///
+  /// - Returns: what will not continue bit for bit, in words; nil if everything will.
+  /// - Throws: ``TrainingError/otherSettings(path:setting:saved:given:)``.
+  func verifyCanContinue(from saved: RunSettings, path: String) throws -> String? {
+    let names = Set(values.keys).union(saved.values.keys).sorted()
+    for name in names where !Self.divisionOfBatch.contains(name) {
+      let before = saved.values[name] ?? "nothing"
+      let now = values[name] ?? "nothing"
+      guard before == now else {
+        throw TrainingError.otherSettings(path: path, setting: name, saved: before, given: now)
+      }
+    }
+    let changed = names.filter { values[$0] != saved.values[$0] }
+    guard !changed.isEmpty else { return nil }
+    let list = changed.map { "\($0) was \(saved.values[$0] ?? "nothing"), is \(values[$0] ?? "nothing")" }
+    return "the run continues with another division of the global batch, so not bit for bit (\(list.joined(separator: "; ")))"
+  }
+}

@@ -1,0 +1,67 @@
+import DataParallel
+
+/// Adds up where the time of training steps goes; evaluations and checkpoints are left out.
+struct StepClock {
+  /// Time of a number of steps.
+  struct Interval {
+    var steps = 0
+    var seconds = 0.0
+    var exchangeSeconds = 0.0
+    var waitSeconds = 0.0
+
+    var stepsPerSecond: Double { seconds > 0 ? Double(steps) / seconds : 0 }
+    var stepMilliseconds: Double { perStep(seconds) }
+    var exchangeMilliseconds: Double { perStep(exchangeSeconds + waitSeconds) }
+    var waitMilliseconds: Double { perStep(waitSeconds) }
+
+    private func perStep(_ seconds: Double) -> Double { steps > 0 ? seconds * 1e3 / Double(steps) : 0 }
+
+    fileprivate mutating func add(_ other: Interval) {
+      steps += other.steps
+      seconds += other.seconds
+      exchangeSeconds += other.exchangeSeconds
+      waitSeconds += other.waitSeconds
+    }
+  }
+
+  /// All steps so far.
+  var total: Interval {
+    var sum = finished
+    sum.add(current)
+    return sum
+  }
+  /// Seconds since ``start()``.
+  var sinceStart: Double { monotonicSeconds() - startTime }
+
+  private var startTime = 0.0
+  private var resumeTime = 0.0
+  private var current = Interval()
+  private var finished = Interval()
+
+  mutating func start() {
+    startTime = monotonicSeconds()
+    resumeTime = startTime
+  }
+
+  /// Stops counting, until ``resume()``.
+  mutating func pause() { current.seconds += monotonicSeconds() - resumeTime }
+
+  mutating func resume() { resumeTime = monotonicSeconds() }
+
+  /// Counts a step.
+  mutating func count(_ outcome: StepOutcome) {
+    current.steps += 1
+    current.exchangeSeconds += outcome.exchangeSeconds
+    current.waitSeconds += outcome.waitSeconds
+  }
+
+  /// The steps since this was last called. Called while counting.
+  mutating func takeInterval() -> Interval {
+    pause()
+    resume()
+    let interval = current
+    finished.add(interval)
+    current = Interval()
+    return interval
+  }
+}

@@ -1,0 +1,258 @@
+import Datasets
+import DataParallel
+import Foundation
+import MPI
+import Neural
+import ScheduleFree
+
+/// Trains a network data-parallel over the ranks of a communicator, evaluates it at x, and saves it so that it can be resumed.
+///
+/// The loop of every rank: assemble its part of the global batch, forward and backward at y, exchange gradients and update its
+/// shard. Rank zero reports events. Not thread-safe; one per process.
+public final class Trainer {
+  private let world: Communicator
+  private let options: TrainingOptions
+  private let data: TrainingData
+  private let plan: Plan
+  private let optimizer: ShardedOptimizer
+  private let checkpoints: RunCheckpoints
+  private let evaluator: Evaluator
+  private let assembler: BatchAssembler
+  private var sampler: Sampler
+  private var listeners: [any TrainingListener]
+  private let settings: RunSettings
+  private let totalSteps: Int
+  /// Gradients of all batches but the first, where several are summed before an update.
+  private let accumulated: AlignedBuffer?
+  private var clock = StepClock()
+  private var progress: RunProgress
+  private let startNotice: String?
+
+  private var isRoot: Bool { world.rank == 0 }
+  private var globalBatch: Int { sampler.globalBatchSize }
+
+  /// Builds everything a run needs, and finds or makes its folder. Collective; no training happens yet.
+  ///
+  /// - Parameters:
+  ///   - network: the network to train.
+  ///   - data: what to train on and to test with.
+  ///   - options: the flags.
+  ///   - world: the ranks that train together.
+  ///   - program: the program's name: run folders are called after it.
+  ///   - listeners: receive events on rank zero, after progress and metrics.
+  /// - Throws: on every rank, what makes the run impossible.
+  public init(
+    _ network: Sequential, data: TrainingData, options: TrainingOptions, on world: Communicator, program: String,
+    listeners: [any TrainingListener] = []
+  ) throws {
+    self.world = world
+    self.options = options
+    self.data = data
+    let globalBatch = options.batchSize * options.accumulate * world.size
+    let (sampler, plan) = try world.agree(on: "network and data") {
+      try Self.check(data, fits: network)
+      let sampler = try Sampler(
+        exampleCount: data.training.count, globalBatchSize: globalBatch, seed: options.seed,
+        shuffle: !options.noShuffle, lastBatch: options.lastBatch)
+      let plan = try Plan(
+        network, batchSize: options.batchSize,
+        options: PlanOptions(
+          convolution: options.convolution, dropoutScale: options.dropoutScale,
+          labelSmoothing: options.labelSmoothing, seed: options.seed))
+      return (sampler, plan)
+    }
+    self.sampler = sampler
+    self.plan = plan
+    totalSteps = options.steps ?? (options.epochs ?? TrainingOptions.defaultEpochs) * sampler.batchesPerEpoch
+    let totalSteps = totalSteps
+    let rule = try world.agree(on: "optimizer") { try options.makeRule(totalSteps: totalSteps) }
+    settings = RunSettings(
+      program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
+      rankCount: world.size, totalSteps: totalSteps)
+    try settings.fingerprint.verify(over: world)
+
+    let buckets = try BucketLayout(
+      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset))
+    optimizer = try ShardedOptimizer(
+      communicator: world, layout: buckets, rule: rule, exchange: options.exchange, clipNorm: options.clipNorm)
+    accumulated = try options.accumulate > 1 ? AlignedBuffer(count: plan.layout.count, for: "accumulation") : nil
+    plan.lossScale = 1 / Float(globalBatch)
+    try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
+    assembler = try BatchAssembler(data.training, normalization: data.normalization)
+    evaluator = try Evaluator(
+      plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn)
+    checkpoints = try RunCheckpoints(
+      options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
+      optimizer: optimizer, on: world)
+    progress = checkpoints.progress
+    startNotice = checkpoints.notice
+    self.listeners = []
+    if isRoot {
+      self.listeners.append(ProgressPrinter(quiet: options.quiet))
+      if let metrics = checkpoints.metricsListener { self.listeners.append(metrics) }
+      self.listeners += listeners
+    }
+  }
+
+  /// Refuses data that the network cannot take.
+  private static func check(_ data: TrainingData, fits network: Sequential) throws {
+    for set in [data.training, data.test] {
+      let shape = [set.channels, set.height, set.width]
+      guard shape == network.input else {
+        throw TrainingError.dataShape(data: set.name, found: shape, expected: network.input)
+      }
+    }
+  }
+
+  // MARK: - The run
+
+  /// Trains to the end, or until a rank is asked to stop. Collective.
+  ///
+  /// - Returns: the exit code: 0 at the end, 75 if the run stopped on request, with a checkpoint to resume from.
+  public func run() throws -> Int32 {
+    try report(.start(describe()))
+    if let note = optimizer.exchangeNote { try report(.notice(note)) }
+    if let note = startNotice { try report(.notice(note)) }
+    StopSignal.install()
+    clock.start()
+    var stopped = false
+    var evaluation: EvaluationMetrics?
+    while progress.step < totalSteps && !stopped {
+      let metrics = try step()
+      stopped = metrics.stop && progress.step < totalSteps
+      let isLast = progress.step == totalSteps
+      if progress.step % options.logEvery == 0 || isLast || stopped { try reportStep(metrics) }
+      clock.pause()
+      if isDue(options.evaluateEvery) && !stopped || isLast { evaluation = try evaluate() }
+      if isDue(options.checkpointEvery) || isLast || stopped {
+        try save(accuracy: evaluation?.step == progress.step ? evaluation?.accuracy : nil)
+      }
+      clock.resume()
+    }
+    clock.pause()
+    if evaluation == nil && !stopped { evaluation = try evaluate() }
+    try report(.summary(summary(evaluation: evaluation, stopped: stopped)))
+    return stopped ? StopSignal.exitCode : EXIT_SUCCESS
+  }
+
+  /// Whether something that happens every `interval` steps (nil: every epoch; 0: only at the end) is due after this step.
+  private func isDue(_ interval: Int?) -> Bool {
+    let interval = interval ?? sampler.batchesPerEpoch
+    return interval > 0 && progress.step % interval == 0
+  }
+
+  private struct StepResult {
+    var stop: Bool
+    var lossSum: Double
+    var gradientNorm: Double?
+  }
+
+  /// One optimizer step.
+  private func step() throws -> StepResult {
+    let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
+    sampler.prepare(epoch: epoch)
+    var lossSum = 0.0
+    for part in 0..<options.accumulate {
+      let first = (world.rank * options.accumulate + part) * options.batchSize
+      if let accumulated {
+        try plan.bind(
+          parameters: optimizer.parameters, gradients: part == 0 ? optimizer.gradients : accumulated.pointer)
+      }
+      assembler.fill(
+        sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), into: plan.inputPointer,
+        labels: plan.labelPointer)
+      lossSum += try plan.forward(step: progress.step, firstExample: first)
+      try backward(part: part)
+    }
+    let outcome = try optimizer.finishStep(stopRequested: StopSignal.isRequested)
+    progress.step += 1
+    clock.count(outcome)
+    return StepResult(stop: outcome.stop, lossSum: lossSum, gradientNorm: outcome.gradientNorm)
+  }
+
+  /// Backward of one batch: announces gradients as they become final, which is during the last of the batches summed.
+  private func backward(part: Int) throws {
+    let isLast = part == options.accumulate - 1
+    let optimizer = self.optimizer
+    guard part > 0, let accumulated else {
+      return try plan.backward { offset in
+        if isLast { optimizer.announce(finishedFrom: offset) }
+      }
+    }
+    var done = plan.layout.count
+    try plan.backward { offset in
+      optimizer.addGradients(from: accumulated, range: offset..<done)
+      done = offset
+      if isLast { optimizer.announce(finishedFrom: offset) }
+    }
+  }
+
+  private func evaluate() throws -> EvaluationMetrics {
+    let start = monotonicSeconds()
+    try optimizer.writeEvaluationPoint()
+    let result = try evaluator.run()
+    try optimizer.restoreGradientPoint()
+    let metrics = EvaluationMetrics(
+      step: progress.step, epoch: progress.epoch(of: sampler), loss: result.loss, accuracy: result.accuracy,
+      examples: data.test.count, evaluationMilliseconds: (monotonicSeconds() - start) * 1e3, seconds: clock.sinceStart)
+    if progress.bestAccuracy.map({ metrics.accuracy > $0 }) ?? true {
+      progress.bestAccuracy = metrics.accuracy
+      progress.bestStep = progress.step
+    }
+    try report(.evaluation(metrics))
+    return metrics
+  }
+
+  private func save(accuracy: Double?) throws {
+    let start = monotonicSeconds()
+    guard let saved = try checkpoints.save(progress, accuracy: accuracy) else { return }
+    for warning in saved.warnings { try report(.notice(warning)) }
+    try report(
+      .checkpoint(
+        step: progress.step, epoch: progress.epoch(of: sampler), path: saved.path, seconds: monotonicSeconds() - start))
+  }
+
+  // MARK: - Reports
+
+  private func report(_ event: TrainingEvent) throws {
+    for listener in listeners { try listener.receive(event) }
+  }
+
+  private func reportStep(_ result: StepResult) throws {
+    let loss = try world.sumInRankOrder(result.lossSum) / Double(globalBatch)
+    let times = clock.takeInterval()
+    try report(
+      .step(
+        StepMetrics(
+          step: progress.step, totalSteps: totalSteps, epoch: progress.epoch(of: sampler), loss: loss,
+          learningRate: optimizer.rule.learningRate, gradientNorm: result.gradientNorm,
+          imagesPerSecond: times.stepsPerSecond * Double(globalBatch), stepMilliseconds: times.stepMilliseconds,
+          exchangeMilliseconds: times.exchangeMilliseconds, waitMilliseconds: times.waitMilliseconds,
+          seconds: clock.sinceStart)))
+  }
+
+  private func summary(evaluation: EvaluationMetrics?, stopped: Bool) -> SummaryMetrics {
+    let times = clock.total
+    return SummaryMetrics(
+      step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
+      bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
+      stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
+      waitMilliseconds: times.waitMilliseconds, stopped: stopped, seconds: clock.sinceStart,
+      folder: checkpoints.folderPath)
+  }
+
+  private func describe() -> RunSummary {
+    let rule = optimizer.rule
+    let hyperparameters = rule.hyperparameters.map { "\($0.name) \($0.value)" }.joined(separator: ", ")
+    var lines = [
+      "data: \(data.training); \(data.test)",
+      "network: \(plan.layout.parameterCount) parameters in \(plan.layout.tensors.count) tensors",
+      "optimizer: \(rule.name), \(hyperparameters)",
+      "ranks: \(world.size), exchange \(optimizer.exchangeKind.rawValue); batch \(options.batchSize) a rank, \(globalBatch) in all",
+      "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
+      "run folder: \(checkpoints.folderPath)",
+    ]
+    if progress.step > 0 { lines.append("resumed at step \(progress.step)") }
+    return RunSummary(title: "\(settings.values["program"] ?? "run")", lines: lines)
+  }
+}

@@ -1,0 +1,30 @@
+/// What can be wrong with a run. Each case prints as one line for people.
+public enum TrainingError: Error, CustomStringConvertible, Equatable {
+  /// The data's shape is not what the network takes.
+  case dataShape(data: String, found: [Int], expected: [Int])
+  /// The network's number of outputs is smaller than the number of classes.
+  case tooFewOutputs(outputs: Int, classes: Int, data: String)
+  /// The checkpoint was made with other settings.
+  case otherSettings(path: String, setting: String, saved: String, given: String)
+  /// A flag's value does not go with the rest of the run.
+  case invalidOption(String)
+  /// A file could not be used.
+  case file(path: String, reason: String)
+
+  /// A description in one line: what was wrong, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .dataShape(let data, let found, let expected):
+      return "\(data) has examples of shape \(found); the network takes \(expected)"
+    case .tooFewOutputs(let outputs, let classes, let data):
+      return "the network ends in \(outputs) outputs; \(data) has \(classes) classes"
+    case .otherSettings(let path, let setting, let saved, let given):
+      return
+        "cannot resume \(path): it was made with \(setting) '\(saved)', this run has '\(given)'; use the same flags, or begin a new run from its weights with --initial-weights"
+    case .invalidOption(let text):
+      return text
+    case .file(let path, let reason):
+      return "\(path): \(reason)"
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import ArgumentParser
+import DataParallel
+import Datasets
+import Neural
+import ScheduleFree
+
+/// The flags that every training program takes: `@OptionGroup var training: TrainingOptions`.
+///
+/// Values are checked by ``validate()`` before any work is done; each error names the flag, the value and what is allowed.
+public struct TrainingOptions: ParsableArguments, Sendable {
+  /// Epochs of a run for which neither epochs nor steps are given.
+  public static let defaultEpochs = 14
+
+  // MARK: Data
+
+  /// The folder of the data set; nil: the program's default folder if it exists, else built-in synthetic data.
+  @Option(help: "Folder of the data set. Without it: the program's folder under data/ if there is one, else built-in data.")
+  public var data: String?
+
+  /// Examples that one rank computes a gradient of at a time.
+  @Option(help: "Examples per rank and gradient.")
+  public var batchSize: Int = 64
+
+  /// Gradients of this many batches are summed before each update.
+  @Option(help: "Batches per rank that are summed before each update.")
+  public var accumulate: Int = 1
+
+  /// Seeds the initial parameters, the order of examples and dropout.
+  @Option(help: "Seed of initial weights, order of examples and dropout.")
+  public var seed: UInt64 = 1
+
+  /// Takes examples in file order.
+  @Flag(help: "Take examples in the order of the files.")
+  public var noShuffle = false
+
+  /// What is done with examples that do not fill a last batch.
+  @Option(help: "The last, partial batch of an epoch: \(Sampler.LastBatch.allValueStrings.joined(separator: "|")).")
+  public var lastBatch: Sampler.LastBatch = .drop
+
+  // MARK: Length
+
+  /// Epochs to train for, unless ``steps`` is given. Default: 14.
+  @Option(help: "Passes over the training data. (default: \(defaultEpochs), unless --steps is given)")
+  public var epochs: Int?
+
+  /// Steps to train for, in place of ``epochs``.
+  @Option(help: "Optimizer steps to train for, in place of --epochs.")
+  public var steps: Int?
+
+  // MARK: Optimizer
+
+  /// The update rule, by name.
+  @Option(help: "Update rule: \(OptimizerRegistry.methods.map(\.name).joined(separator: ", ")).")
+  public var optimizer: String = "adamw-schedulefree"
+
+  /// Learning rate; nil: the method's default.
+  @Option(help: "Learning rate. (default: 0.0025 for adamw-schedulefree, 1 for sgd-schedulefree, 0.001 for adamw, 0.01 for sgd)")
+  public var learningRate: Double?
+
+  /// Momentum of SGD methods.
+  @Option(help: "Momentum of sgd, and the interpolation of sgd-schedulefree. (default: 0 and 0.9)")
+  public var momentum: Double?
+
+  /// beta1 of AdamW methods.
+  @Option(help: "beta1 of adamw, and the interpolation of adamw-schedulefree. (default: 0.9)")
+  public var beta1: Double?
+
+  /// beta2 of AdamW methods.
+  @Option(help: "beta2 of the adamw methods. (default: 0.999)")
+  public var beta2: Double?
+
+  /// epsilon of AdamW methods.
+  @Option(help: "epsilon of the adamw methods. (default: 1e-8)")
+  public var epsilon: Double?
+
+  /// Weight decay.
+  @Option(help: "Weight decay. (default: 0; 0.01 for adamw)")
+  public var weightDecay: Double?
+
+  /// Steps over which the learning rate grows linearly from 0.
+  @Option(help: "Steps of linear learning-rate warmup. (default: 0)")
+  public var warmupSteps: Int?
+
+  /// r in the averaging weight (k+1)^r of schedule-free methods.
+  @Option(help: "r: schedule-free averaging weights grow like step^r. (default: 0)")
+  public var averagingPower: Double?
+
+  /// Power of the largest learning rate so far in the averaging weight.
+  @Option(help: "Averaging weights grow like (largest learning rate)^this. (default: 2)")
+  public var weightLrPower: Double?
+
+  /// Learning-rate schedule of the baselines.
+  @Option(
+    help: "Schedule of adamw and sgd: \(LearningRateSchedule.Shape.allValueStrings.joined(separator: "|")). (default: constant)")
+  public var schedule: LearningRateSchedule.Shape?
+
+  /// Largest norm of the whole gradient.
+  @Option(help: "Scale gradients down to this norm. (default: off)")
+  public var clipNorm: Double?
+
+  // MARK: Network
+
+  /// Factor on every dropout probability.
+  @Option(help: "Factor on every dropout probability; 0 turns dropout off.")
+  public var dropoutScale: Double = 1
+
+  /// Probability mass that the loss spreads evenly over all classes.
+  @Option(help: "Label smoothing of the loss, from 0 up to but not including 1.")
+  public var labelSmoothing: Double = 0
+
+  /// Algorithm of convolutions.
+  @Option(help: "Convolution algorithm: \(ConvolutionAlgorithm.allValueStrings.joined(separator: "|")).")
+  public var convolution: ConvolutionAlgorithm = .auto
+
+  /// A model.safetensors to start from.
+  @Option(help: "Start from the weights in this safetensors file.")
+  public var initialWeights: String?
+
+  // MARK: Ranks
+
+  /// How gradients travel between ranks.
+  @Option(help: "How gradients travel: \(ExchangeKind.allValueStrings.joined(separator: "|")).")
+  public var exchange: ExchangeKind = .shared
+
+  // MARK: Evaluation, checkpoints, output
+
+  /// Steps between log lines.
+  @Option(help: "Steps between lines of metrics.")
+  public var logEvery: Int = 100
+
+  /// Steps between evaluations at x; nil: every epoch. 0: only at the end.
+  @Option(help: "Steps between evaluations; 0: only at the end. (default: every epoch)")
+  public var evaluateEvery: Int?
+
+  /// Which ranks evaluate.
+  @Option(help: "Who evaluates: \(EvaluateOn.allValueStrings.joined(separator: "|")).")
+  public var evaluateOn: EvaluateOn = .all
+
+  /// Steps between checkpoints; nil: every epoch. 0: only at the end.
+  @Option(help: "Steps between checkpoints; 0: only at the end. (default: every epoch)")
+  public var checkpointEvery: Int?
+
+  /// Checkpoints kept, the best one beside them.
+  @Option(help: "Newest checkpoints to keep; the best is kept as well.")
+  public var keep: Int = 3
+
+  /// `auto`, or a run or checkpoint folder.
+  @Option(help: "Continue a run: 'auto' for the newest one here, or the folder of a run or checkpoint.")
+  public var resume: String?
+
+  /// The folder that run folders are made in.
+  @Option(help: "Folder in which each run makes its own.")
+  public var output: String = "runs"
+
+  /// Prints errors and the final result only.
+  @Flag(help: "Print only the final result.")
+  public var quiet = false
+
+  /// All values at their defaults.
+  public init() {}
+
+  /// The update rule; `totalSteps` is the length of the run, which linear and cosine schedules need.
+  ///
+  /// - Throws: `HyperparameterError`.
+  func makeRule(totalSteps: Int) throws -> any UpdateRule {
+    var options = OptimizerOptions()
+    options.learningRate = learningRate
+    options.momentum = momentum
+    options.beta1 = beta1
+    options.beta2 = beta2
+    options.epsilon = epsilon
+    options.weightDecay = weightDecay
+    options.warmupSteps = warmupSteps
+    options.averagingPower = averagingPower
+    options.weightLRPower = weightLrPower
+    options.schedule = schedule
+    options.totalSteps = totalSteps
+    return try OptimizerRegistry.makeRule(named: optimizer, options: options)
+  }
+
+  /// Refuses values that are impossible by themselves or contradict each other. Called by the argument parser.
+  ///
+  /// - Throws: `ValidationError` with a message that names the flag, the value and what is allowed.
+  public func validate() throws {
+    func require(_ condition: Bool, _ flag: String, _ value: some CustomStringConvertible, _ expected: String) throws {
+      guard condition else { throw ValidationError("\(flag) is \(value); expected \(expected)") }
+    }
+    try require(batchSize >= 1 && batchSize <= 1 << 20, "--batch-size", batchSize, "1 to 1048576")
+    try require(accumulate >= 1 && accumulate <= 1 << 20, "--accumulate", accumulate, "1 to 1048576")
+    if epochs != nil && steps != nil {
+      throw ValidationError("--epochs and --steps both say when to stop; give one of them")
+    }
+    if let epochs { try require(epochs >= 1 && epochs <= 1 << 31, "--epochs", epochs, "1 or more") }
+    if let steps { try require(steps >= 1 && steps <= 1 << 40, "--steps", steps, "1 or more") }
+    if let clipNorm { try require(clipNorm > 0 && clipNorm.isFinite, "--clip-norm", clipNorm, "a positive number") }
+    try require(
+      dropoutScale >= 0 && dropoutScale.isFinite, "--dropout-scale", dropoutScale, "0 or more")
+    try require(
+      labelSmoothing >= 0 && labelSmoothing < 1, "--label-smoothing", labelSmoothing, "0 or more, below 1")
+    try require(logEvery >= 1, "--log-every", logEvery, "1 or more")
+    if let evaluateEvery { try require(evaluateEvery >= 0, "--evaluate-every", evaluateEvery, "0 or more") }
+    if let checkpointEvery { try require(checkpointEvery >= 0, "--checkpoint-every", checkpointEvery, "0 or more") }
+    try require(keep >= 1, "--keep", keep, "1 or more")
+    if resume != nil && initialWeights != nil {
+      throw ValidationError(
+        "--resume continues from a checkpoint's own weights; give either it or --initial-weights")
+    }
+    if let resume, resume.isEmpty { throw ValidationError("--resume is empty; expected 'auto' or a folder") }
+    if output.isEmpty { throw ValidationError("--output is empty; expected a folder") }
+    // Makes the rule only to refuse bad hyperparameters here; the length of the run is not known yet, and does not matter.
+    do {
+      _ = try makeRule(totalSteps: steps ?? .max)
+    } catch let error as HyperparameterError {
+      throw ValidationError("--\(error)")
+    }
+  }
+}
+
+/// Who evaluates the test set.
+public enum EvaluateOn: String, ExpressibleByArgument, Sendable, CaseIterable {
+  /// The test set is divided over all ranks.
+  case all
+  /// Rank zero evaluates the whole test set while the others wait.
+  case root
+}
+
+extension Sampler.LastBatch: ExpressibleByArgument {}
+extension ConvolutionAlgorithm: ExpressibleByArgument {}
+extension LearningRateSchedule.Shape: ExpressibleByArgument {}
+extension ExchangeKind: ExpressibleByArgument {}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import DataParallel
+import Foundation
+import MPI
+import ScheduleFree
+import Training
+
+/// Times the sharded exchange and update against the plain way: all-reduce, then a full update on every rank.
+struct ExchangeBenchmark: ParallelCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "exchange",
+    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run.")
+
+  @Option(help: "Numbers of parameters, separated by commas.")
+  var parameters: String = "16384,1200000,11000000"
+
+  @Option(help: "Repetitions of each; the median is printed.")
+  var repetitions: Int = 101
+
+  func validate() throws {
+    guard repetitions >= 1 else { throw ValidationError("--repetitions is \(repetitions); expected 1 or more") }
+    _ = try counts()
+  }
+
+  private func counts() throws -> [Int] {
+    try parameters.split(separator: ",").map { text in
+      guard let count = Int(text), count > 0, count <= 1 << 33 else {
+        throw ValidationError("--parameters has '\(text)'; expected whole numbers from 1, separated by commas")
+      }
+      return count
+    }
+  }
+
+  func run(on world: Communicator) throws -> Int32 {
+    if world.rank == 0 {
+      print("Exchange and AdamWScheduleFree update on \(world.size) ranks, median of \(repetitions), microseconds a step.")
+      print("baseline: MPI_Allreduce in place, then the full update on every rank")
+      print("parameters     baseline       shared  ratio         flat  ratio    allreduce  ratio")
+    }
+    for count in try counts() {
+      // In turn within each repetition, so that a drift of the machine's speed meets all alike.
+      let baseline = try Baseline(count: count, world: world)
+      let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, world: world) }
+      var times = [[Double]](repeating: [], count: 1 + sharded.count)
+      for repetition in -3..<repetitions {
+        for (index, body) in ([baseline.step] + sharded.map { $0.step }).enumerated() {
+          let seconds = try timed(on: world, body)
+          if repetition >= 0 { times[index].append(seconds) }
+        }
+      }
+      guard world.rank == 0 else { continue }
+      let medians = times.map { $0.sorted()[$0.count / 2] * 1e6 }
+      var line = String(format: "%10d %12.1f", count, medians[0])
+      for (exchange, median) in zip(sharded, medians.dropFirst()) {
+        line += String(format: " %12.1f %5.1f×", median, medians[0] / median)
+        if let note = exchange.optimizer.exchangeNote { line += " (\(note))" }
+      }
+      print(line)
+    }
+    return 0
+  }
+
+  /// Seconds from a common start until the last rank is done.
+  private func timed(on world: Communicator, _ body: () throws -> Void) throws -> Double {
+    try world.barrier()
+    let start = monotonicSeconds()
+    try body()
+    return try world.allGather(monotonicSeconds() - start).max() ?? 0
+  }
+}
+
+/// What a data-parallel program does without sharding: every rank holds all state and updates all of it.
+private final class Baseline {
+  private let world: Communicator
+  private let gradients: AlignedBuffer
+  private let y: AlignedBuffer
+  private let state: [AlignedBuffer]
+  private var rule: AdamWScheduleFree
+
+  init(count: Int, world: Communicator) throws {
+    self.world = world
+    rule = try AdamWScheduleFree()
+    gradients = try AlignedBuffer(count: count, for: "gradients")
+    y = try AlignedBuffer(count: count, for: "y")
+    state = try rule.stateSlots.map { try AlignedBuffer(count: count, for: $0.name) }
+    for index in 0..<count { gradients.pointer[index] = Float(index % 17) - 8 }
+  }
+
+  func step() throws {
+    try world.allReduceSum(UnsafeMutableBufferPointer(start: gradients.pointer, count: gradients.count))
+    rule.beginStep()
+    withUnsafePointer(to: UnsafePointer(gradients.pointer)) { gradientPointer in
+      withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<Float>.self, capacity: state.count) { pointers in
+        for (index, array) in state.enumerated() { pointers.initializeElement(at: index, to: array.pointer) }
+        guard let base = pointers.baseAddress else { return }
+        rule.update(
+          ElementRange(
+            gradients: gradientPointer, gradientCount: 1, gradientScale: 1 / Float(world.size), y: y.pointer,
+            state: UnsafePointer(base), count: y.count))
+      }
+    }
+  }
+}
+
+private final class Sharded {
+  let optimizer: ShardedOptimizer
+
+  init(count: Int, kind: ExchangeKind, world: Communicator) throws {
+    optimizer = try ShardedOptimizer(
+      communicator: world, layout: BucketLayout(elementCount: count, tensorOffsets: [0]), rule: AdamWScheduleFree(),
+      exchange: kind)
+    for index in 0..<count { optimizer.gradients[index] = Float(index % 17) - 8 }
+    try optimizer.initializeParameters { $0.update(repeating: 0, count: count) }
+  }
+
+  func step() throws { _ = try optimizer.finishStep(stopRequested: false) }
+}

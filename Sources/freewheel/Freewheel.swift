@@ -1,0 +1,29 @@
+import ArgumentParser
+import MPI
+import Training
+
+/// The tool beside the trainers: looks into files and measures.
+@main
+struct Freewheel: ParallelCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "freewheel",
+    abstract: "Looks into Freewheel's files and measures its parts.",
+    subcommands: [Benchmark.self, Inspect.self])
+
+  func run(on world: Communicator) throws -> Int32 {
+    if world.rank == 0 { print(Self.helpMessage()) }
+    return 0
+  }
+}
+
+/// Groups the benchmarks.
+struct Benchmark: ParallelCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures parts of a training step on this machine.",
+    subcommands: [ExchangeBenchmark.self])
+
+  func run(on world: Communicator) throws -> Int32 {
+    if world.rank == 0 { print(Self.helpMessage()) }
+    return 0
+  }
+}

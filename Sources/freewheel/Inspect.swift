@@ -1,0 +1,44 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import MPI
+import SystemPackage
+import Training
+
+/// Lists what a safetensors file or a checkpoint holds, after checking it.
+struct Inspect: ParallelCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Checks a safetensors file, a checkpoint or a run, and lists what it holds.")
+
+  @Argument(help: "A .safetensors file, or the folder of a run or checkpoint.")
+  var path: String
+
+  func run(on world: Communicator) throws -> Int32 {
+    // One rank is enough to look; on several, all learn what it met.
+    try world.agree(on: "the file") {
+      guard world.rank == 0 else { return }
+      if path.hasSuffix(".safetensors") {
+        try list(SafetensorsFile(FilePath(path)))
+      } else {
+        let point = try RunFolder.resume(from: FilePath(path))
+        for damaged in point.damaged { print(damaged) }
+        let metric = point.checkpoint.metric.map { String(format: ", accuracy %.2f %%", 100 * $0) } ?? ""
+        print("\(point.checkpoint.folder): step \(point.checkpoint.step)\(metric), undamaged")
+        try list(point.checkpoint.model())
+        try list(point.checkpoint.optimizer())
+      }
+    }
+    return 0
+  }
+
+  private func list(_ file: borrowing SafetensorsFile) throws {
+    print(file.path)
+    for (key, value) in file.metadata.sorted(by: { $0.key < $1.key }) { print("  \(key) = \(value)") }
+    for tensor in file.tensors {
+      let values = try file.floats(tensor.name)
+      let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+      let finite = values.allSatisfy(\.isFinite) ? "" : "  NOT FINITE"
+      print("  \(tensor.name)  \(tensor.shape)  \(tensor.type)  norm \(String(format: "%.6g", norm))\(finite)")
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import TestSupport
+import Testing
+
+/// The checks themselves are in `Tests/Programs/exchange-probe`, which runs under mpirun.
+@Suite("The sharded step under mpirun", .serialized)
+struct ShardedStepTests {
+  private func probe(_ check: String, ranks: Int) async throws {
+    let result = try await MPIRunner.run("exchange-probe", [check], ranks: ranks, timeLimit: .seconds(120))
+    #expect(result.exitCode == 0 && !result.timedOut, "\(result)")
+    #expect(result.standardOutput.contains("ok on \(ranks) ranks"), "\(result)")
+  }
+
+  @Test("Shared and flat exchange give the bits of a serial run; all-reduce comes close", arguments: [1, 2, 3, 4, 5])
+  func agreement(ranks: Int) async throws { try await probe("agreement", ranks: ranks) }
+
+  @Test("Clipping scales by the norm over all shards; a norm that is not finite is refused", arguments: [1, 2, 3])
+  func clipping(ranks: Int) async throws { try await probe("clipping", ranks: ranks) }
+
+  @Test("Evaluation leaves y as it was, and a restored state continues with the same bits", arguments: [1, 2, 3])
+  func state(ranks: Int) async throws { try await probe("state", ranks: ranks) }
+
+  @Test("One rank's wish stops all in the same step", arguments: [1, 2, 3])
+  func stop(ranks: Int) async throws { try await probe("stop", ranks: ranks) }
+
+  @Test("Ranks with other settings are found before the first step", arguments: [1, 2, 3])
+  func fingerprint(ranks: Int) async throws { try await probe("fingerprint", ranks: ranks) }
+}

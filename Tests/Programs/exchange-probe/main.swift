@@ -1,0 +1,281 @@
+// Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something is wrong.
+//
+//   exchange-probe agreement|state|clipping|stop|fingerprint|accumulation
+
+import DataParallel
+import Foundation
+import MPI
+import ScheduleFree
+
+/// A check that did not hold.
+struct Failure: Error, CustomStringConvertible {
+  var description: String
+}
+
+func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
+  guard condition else { throw Failure(description: message()) }
+}
+
+/// An arena: tensors of the given sizes, one behind the other, and a bucket size.
+struct Case {
+  var sizes: [Int]
+  var bucket: Int
+  var count: Int { sizes.reduce(0, +) }
+
+  func layout() throws -> BucketLayout {
+    var offsets: [Int] = []
+    var offset = 0
+    for size in sizes {
+      offsets.append(offset)
+      offset += size
+    }
+    return try BucketLayout(elementCount: offset, tensorOffsets: offsets, targetCount: bucket)
+  }
+}
+
+/// Primes, sizes below one cache line, fewer elements than ranks, several buckets, and a single large one.
+let cases = [
+  Case(sizes: [1], bucket: 16), Case(sizes: [3, 2], bucket: 1), Case(sizes: [17, 16, 15, 1], bucket: 20),
+  Case(sizes: [1009, 32, 4099, 7], bucket: 512), Case(sizes: [20011], bucket: 1 << 18),
+  Case(sizes: [64, 64, 64, 64, 64], bucket: 64),
+]
+
+/// A deterministic number in -1..<1 with a full mantissa, so that orders of summation show (SplitMix64's finaliser).
+func noise(_ a: Int, _ b: Int, _ c: Int) -> Float {
+  var bits = UInt64(truncatingIfNeeded: a &* 1_000_003 &+ b &* 7919 &+ c) &+ 0x9E37_79B9_7F4A_7C15
+  bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
+  bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+  bits ^= bits >> 31
+  return Float(bits >> 40) / Float(1 << 23) - 1
+}
+
+func gradient(step: Int, rank: Int, index: Int) -> Float { noise(step + 1, rank + 1, index) }
+
+let rules: [any UpdateRule] = try [
+  AdamWScheduleFree(.init(weightDecay: 0.01)), SGDScheduleFree(.init(learningRate: 0.1, warmupSteps: 3)), AdamW(),
+  SGD(.init(learningRate: 0.1, momentum: 0.9)),
+]
+
+/// The same steps on one rank's memory, without any exchange: what every exchange must reproduce.
+final class Serial {
+  var rule: any UpdateRule
+  var y: [Float]
+  var state: [[Float]]
+
+  init(_ rule: any UpdateRule, count: Int) {
+    self.rule = rule
+    let initial = (0..<count).map { noise(0, 0, $0) }
+    y = initial
+    state = rule.stateSlots.map { $0.initial == .parameters ? initial : [Float](repeating: 0, count: count) }
+    writeGradientPoint()
+  }
+
+  func withPointers(_ body: (UnsafePointer<UnsafeMutablePointer<Float>>, UnsafeMutablePointer<Float>) -> Void) {
+    let arrays = state.map { array in
+      let pointer = UnsafeMutablePointer<Float>.allocate(capacity: array.count)
+      pointer.initialize(from: array, count: array.count)
+      return pointer
+    }
+    y.withUnsafeMutableBufferPointer { y in
+      arrays.withUnsafeBufferPointer { body($0.baseAddress!, y.baseAddress!) }
+    }
+    for (index, pointer) in arrays.enumerated() {
+      state[index] = Array(UnsafeBufferPointer(start: pointer, count: y.count))
+      pointer.deallocate()
+    }
+  }
+
+  func writeGradientPoint() {
+    let count = y.count
+    withPointers { rule.writeGradientPoint(state: $0, y: $1, count: count) }
+  }
+
+  func step(_ gradients: [[Float]], scale: Float = 1) {
+    rule.beginStep()
+    let copies = gradients.map { array in
+      let pointer = UnsafeMutablePointer<Float>.allocate(capacity: array.count)
+      pointer.initialize(from: array, count: array.count)
+      return UnsafePointer(pointer)
+    }
+    let count = y.count
+    copies.withUnsafeBufferPointer { copies in
+      withPointers { state, y in
+        rule.update(
+          ElementRange(
+            gradients: copies.baseAddress!, gradientCount: copies.count, gradientScale: scale, y: y, state: state,
+            count: count))
+      }
+    }
+    for copy in copies { copy.deallocate() }
+  }
+}
+
+func fillGradients(_ optimizer: ShardedOptimizer, step: Int, rank: Int) {
+  for index in 0..<optimizer.layout.elementCount {
+    optimizer.gradients[index] = gradient(step: step, rank: rank, index: index)
+  }
+}
+
+func parameters(_ optimizer: ShardedOptimizer) -> [Float] {
+  Array(UnsafeBufferPointer(start: optimizer.parameters, count: optimizer.layout.elementCount))
+}
+
+func makeOptimizer(
+  _ test: Case, _ rule: any UpdateRule, _ kind: ExchangeKind, _ world: Communicator, clipNorm: Double? = nil
+) throws -> ShardedOptimizer {
+  let optimizer = try ShardedOptimizer(
+    communicator: world, layout: test.layout(), rule: rule, exchange: kind, clipNorm: clipNorm)
+  try require(optimizer.exchangeKind == kind, "asked for \(kind), got \(optimizer.exchangeKind): \(optimizer.exchangeNote ?? "")")
+  try optimizer.initializeParameters { arena in for index in 0..<test.count { arena[index] = noise(0, 0, index) } }
+  return optimizer
+}
+
+/// Shared and flat give the serial run's bits for y and all state; all-reduce comes close.
+func checkAgreement(_ world: Communicator, clipNorm: Double? = nil) throws {
+  for test in cases {
+    for rule in rules {
+      for kind in ExchangeKind.allCases {
+        let serial = Serial(rule, count: test.count)
+        let optimizer = try makeOptimizer(test, rule, kind, world, clipNorm: clipNorm)
+        for step in 0..<5 {
+          let all = (0..<world.size).map { rank in (0..<test.count).map { gradient(step: step, rank: rank, index: $0) } }
+          fillGradients(optimizer, step: step, rank: world.rank)
+          // Announced piece by piece, as backward does.
+          optimizer.announce(finishedFrom: test.count / 2)
+          let outcome = try optimizer.finishStep(stopRequested: false)
+          var scale: Float = 1
+          if let clipNorm {
+            guard let norm = outcome.gradientNorm else { throw Failure(description: "no gradient norm") }
+            let sums = (0..<test.count).map { index in all.reduce(0.0) { $0 + Double($1[index]) } }
+            let expected = sums.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            try require(abs(norm - expected) <= 1e-6 * expected, "norm \(norm), expected \(expected)")
+            scale = norm > clipNorm ? Float(clipNorm / norm) : 1
+          }
+          serial.step(all, scale: scale)
+          let y = parameters(optimizer)
+          let where_ = "\(kind) \(rule.name) \(test.sizes) step \(step) rank \(world.rank) of \(world.size)"
+          if kind == .allreduce && world.size > 2 {
+            for (a, b) in zip(y, serial.y) { try require(abs(a - b) <= 2e-3, "\(where_): y is \(a), expected \(b)") }
+          } else {
+            try require(y.map(\.bitPattern) == serial.y.map(\.bitPattern), "\(where_): y has other bits")
+          }
+        }
+        guard kind != .allreduce else { continue }
+        for slot in rule.stateSlots.indices {
+          let gathered = try optimizer.gatherState(slot: slot)
+          try require((gathered != nil) == (world.rank == 0), "state gathered on the wrong rank")
+          guard let gathered else { continue }
+          let values = Array(UnsafeBufferPointer(start: gathered.pointer, count: gathered.count))
+          try require(
+            values.map(\.bitPattern) == serial.state[slot].map(\.bitPattern),
+            "\(kind) \(rule.name) \(test.sizes): state \(rule.stateSlots[slot].name) has other bits")
+        }
+      }
+    }
+  }
+}
+
+/// An evaluation shows x to every rank and leaves y as it was; saved state continues with the same bits.
+func checkState(_ world: Communicator) throws {
+  for test in cases {
+    for rule in rules {
+      for kind in ExchangeKind.allCases {
+        let optimizer = try makeOptimizer(test, rule, kind, world)
+        func advance(_ optimizer: ShardedOptimizer, _ steps: Range<Int>) throws {
+          for step in steps {
+            fillGradients(optimizer, step: step, rank: world.rank)
+            _ = try optimizer.finishStep(stopRequested: false)
+          }
+        }
+        try advance(optimizer, 0..<3)
+        let before = parameters(optimizer)
+        let x = try everywhere(optimizer.gatherState(slot: rule.evaluationSlot), count: test.count, world)
+        try optimizer.writeEvaluationPoint()
+        try require(
+          parameters(optimizer) == Array(UnsafeBufferPointer(start: x.pointer, count: x.count)),
+          "\(kind) \(rule.name) \(test.sizes): evaluation does not see x")
+        try optimizer.restoreGradientPoint()
+        try require(
+          parameters(optimizer).map(\.bitPattern) == before.map(\.bitPattern),
+          "\(kind) \(rule.name) \(test.sizes): evaluation changed y")
+
+        let counters = optimizer.rule.counters
+        let arenas = try rule.stateSlots.indices.map {
+          try everywhere(optimizer.gatherState(slot: $0), count: test.count, world)
+        }
+        try advance(optimizer, 3..<6)
+        let resumed = try makeOptimizer(test, rule, kind, world)
+        try resumed.restore(counters: counters, arenas: arenas)
+        try advance(resumed, 3..<6)
+        try require(
+          parameters(optimizer).map(\.bitPattern) == parameters(resumed).map(\.bitPattern),
+          "\(kind) \(rule.name) \(test.sizes): resumed run has other bits")
+      }
+    }
+  }
+}
+
+/// A buffer of rank zero on all ranks.
+func everywhere(_ buffer: AlignedBuffer?, count: Int, _ world: Communicator) throws -> AlignedBuffer {
+  let result = try buffer ?? AlignedBuffer(count: count, for: "a copy")
+  try world.broadcast(UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: result.pointer, count: count)), root: 0)
+  return result
+}
+
+/// A wish of one rank stops all ranks in the same step, and only then.
+func checkStop(_ world: Communicator) throws {
+  for kind in ExchangeKind.allCases {
+    let optimizer = try makeOptimizer(cases[3], rules[0], kind, world)
+    for step in 0..<8 {
+      let outcome = try optimizer.finishStep(stopRequested: step == 5 && world.rank == world.size - 1)
+      try require(outcome.stop == (step == 5), "\(kind): stop is \(outcome.stop) in step \(step)")
+      if outcome.stop { break }
+    }
+  }
+}
+
+/// One rank with another setting is found on every rank.
+func checkFingerprint(_ world: Communicator) throws {
+  var fingerprint = Fingerprint()
+  fingerprint.add("seed", 1)
+  fingerprint.add("batch-size", 64)
+  try fingerprint.verify(over: world)
+  var other = Fingerprint()
+  other.add("seed", 1)
+  other.add("batch-size", world.rank == world.size - 1 ? 63 : 64)
+  do {
+    try other.verify(over: world)
+    try require(world.size == 1, "unequal settings were not noticed on rank \(world.rank)")
+  } catch let error as DataParallelError {
+    let expected = DataParallelError.ranksDisagree(rank: world.size - 1, setting: "batch-size", here: "64", there: "63")
+    try require(error == expected, "unexpected error: \(error)")
+  }
+}
+
+/// A gradient that is not finite is refused on all ranks alike where its norm is needed.
+func checkNonFinite(_ world: Communicator) throws {
+  for kind in ExchangeKind.allCases {
+    let optimizer = try makeOptimizer(cases[3], rules[0], kind, world, clipNorm: 1)
+    fillGradients(optimizer, step: 0, rank: world.rank)
+    if world.rank == world.size - 1 { optimizer.gradients[5] = .infinity }
+    do {
+      _ = try optimizer.finishStep(stopRequested: false)
+      throw Failure(description: "\(kind): an infinite gradient went through")
+    } catch DataParallelError.nonFiniteGradient {}
+  }
+}
+
+MPIProgram.run { world in
+  switch CommandLine.arguments.dropFirst().first {
+  case "agreement": try checkAgreement(world)
+  case "clipping":
+    try checkAgreement(world, clipNorm: 0.5)
+    try checkNonFinite(world)
+  case "state": try checkState(world)
+  case "stop": try checkStop(world)
+  case "fingerprint": try checkFingerprint(world)
+  default: throw Failure(description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint")
+  }
+  if world.rank == 0 { print("ok on \(world.size) ranks") }
+  return 0
+}
