@@ -57,7 +57,7 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
-    .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
+    .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),

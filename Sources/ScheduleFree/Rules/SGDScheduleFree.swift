@@ -1,6 +1,6 @@
 import CKernels
 
-/// Schedule-Free SGD (arXiv 2405.15682, equations 1-3 of section 2), as `SGDScheduleFree` of the `schedulefree` package
+/// Schedule-Free SGD (arXiv 2405.15682), as `SGDScheduleFree` of the `schedulefree` package
 /// computes it.
 ///
 /// With β = `momentum`, and γ, c from the warmup and averaging weights:
