@@ -1,10 +1,10 @@
 import Foundation
 
-/// Schedule-Free AdamW written down as the paper has it (arXiv 2405.15682, algorithm 1), three sequences, a second moment and
-/// no tricks: what ``AdamWScheduleFree`` is tested against, and the place to read how the method works.
+/// Schedule-Free AdamW written down as the paper has it (arXiv 2405.15682, algorithm 1), three sequences, a second
+/// moment and no tricks: what ``AdamWScheduleFree`` is tested against, and the place to read how the method works.
 ///
-/// It differs from the paper's listing in one thing, as the `schedulefree` package does: the bias of v is corrected in the
-/// denominator, before ε is added, and not by a factor on the learning rate.
+/// As in the `schedulefree` package, the bias of v is corrected in the denominator, before ε is added; the paper's
+/// listing corrects it by a factor on the learning rate.
 public struct AdamWScheduleFreeReference: Sendable {
   /// The base sequence.
   public private(set) var z: [Double]

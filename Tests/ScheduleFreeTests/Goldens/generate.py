@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the golden trajectories that ScheduleFreeTests compare with, one JSON file per entry of CASES, next to this script.
+"""Writes the golden trajectories that ScheduleFreeTests compare with, one JSON file per entry of CASES, next to this
+script.
 
-Needs the PyPI packages torch and schedulefree (the files here: torch 2.15.0, schedulefree 1.4.1). Everything is float64.
+Needs the PyPI packages torch and schedulefree (the files here: torch 2.15.0, schedulefree 1.4.1). Everything is
+float64.
 
-Problem: the gradient at step t is A(y - b) + noise[t], at the point y the optimizer asks for; A is symmetric positive definite.
-Per step, after the step: y, z and x of a schedule-free method with the counters lr_max and weight_sum, or p of another one,
-and the learning rate of that step.
+Problem: the gradient at step t is A(y - b) + noise[t], at the point y the optimizer asks for; A is symmetric positive
+definite. Per step, after the step: y, z and x of a schedule-free method with the counters lr_max and weight_sum, or p
+of another one, and the learning rate of that step.
 """
 import json
 import math
@@ -42,8 +44,8 @@ CASES = {
     "sgd-linear-warmup-nesterov": (
         "SGD",
         {
-            "lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.05, "schedule": "linear", "warmup_steps": 3,
-            "total_steps": STEPS,
+            "lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.05, "schedule": "linear",
+            "warmup_steps": 3, "total_steps": STEPS,
         },
     ),
     "sgd-plain-past-the-end": (
