@@ -67,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "exchange-probe", dependencies: ["DataParallel", "MPI", "ScheduleFree"], path: "Tests/Programs/exchange-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
-    .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
+    .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),

@@ -3,8 +3,8 @@
 #include "UpdateKernels.h"
 #include "update_support.h"
 
-FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, struct fw_adamw_step s, float *restrict y,
-                           float *restrict p, float *restrict m, float *restrict v, size_t count) {
+FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, struct fw_adamw_step s,
+                           float *restrict y, float *restrict p, float *restrict m, float *restrict v, size_t count) {
   for (size_t i = 0; i < count; i++) {
     float g = fw_tree_at(gradients, gradient_count, i) * s.gradient_scale;
     float m_new = s.beta1 * m[i] + s.one_minus_beta1 * g;
@@ -21,7 +21,8 @@ FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, s
 
 FW_DISPATCHED void fw_adamw(const float *const *gradients, size_t gradient_count, struct fw_adamw_step step,
                             float *restrict y, float *restrict p, float *restrict m, float *restrict v, size_t count) {
-#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + begin, p + begin, m + begin, v + begin, length)
+#define LOOP(sources, n, begin, length) \
+  update_loop(sources, n, step, y + begin, p + begin, m + begin, v + begin, length)
   FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
 #undef LOOP
 }

@@ -23,7 +23,8 @@ FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, s
 FW_DISPATCHED void fw_adamw_schedulefree(const float *const *gradients, size_t gradient_count,
                                          struct fw_adamw_schedulefree_step step, float *restrict y, float *restrict z,
                                          float *restrict x, float *restrict v, size_t count) {
-#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + begin, z + begin, x + begin, v + begin, length)
+#define LOOP(sources, n, begin, length) \
+  update_loop(sources, n, step, y + begin, z + begin, x + begin, v + begin, length)
   FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
 #undef LOOP
 }

@@ -51,8 +51,8 @@ void fw_sum_tree(float *destination, const float *const *sources, size_t source_
   }
 }
 
-// Element i goes to partial sum i mod 32; the partial sums are added in a binary tree. The square of a float is exact in
-// double precision, so nothing here depends on how a vector unit multiplies.
+// Element i goes to partial sum i mod 32; the partial sums are added in a binary tree. The square of a float is exact
+// in double precision, so nothing here depends on how a vector unit multiplies.
 #define SQUARE_LANES 32
 
 FW_DISPATCHED double fw_sum_squares(const float *values, size_t count) {

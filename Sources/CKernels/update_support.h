@@ -4,11 +4,11 @@
 
 #include <stddef.h>
 
-// Products and sums are rounded separately, on every instruction set. In force to the end of each file that includes this one.
+// Products and sums are rounded separately, on every instruction set. In force to the end of the including file.
 #pragma STDC FP_CONTRACT OFF
 
-// One compiled version per instruction set, chosen when the program is loaded. Elsewhere the baseline is used (on arm64 it
-// has the full vector unit anyway).
+// One compiled version per instruction set, chosen when the program is loaded. Elsewhere the baseline is used (on arm64
+// it has the full vector unit anyway).
 #if defined(__x86_64__) && defined(__linux__)
 #define FW_DISPATCHED __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -17,8 +17,9 @@
 
 #define FW_INLINE static inline __attribute__((always_inline))
 
-// Gradients of up to this many sources are read where they lie, in the pass that uses them. More are first summed into a block
-// that stays in the first-level cache: beyond four, the hardware loses track of so many streams next to those of the state.
+// Gradients of up to this many sources are read where they lie, in the pass that uses them. More are first summed into
+// a block that stays in the first-level cache: beyond four, the hardware loses track of so many streams next to those
+// of the state.
 #define FW_DIRECT_SOURCES 4
 
 // Floats in such a block: 4 KiB.
@@ -46,9 +47,9 @@ FW_INLINE float fw_tree_at(struct fw_sources s, size_t count, size_t i) {
   return (s.s0[i] + s.s1[i]) + (s.s2[i] + s.s3[i]);
 }
 
-// Calls LOOP(sources, source_count, begin, end) over [0, count), with `source_count` a literal from 1 to 4, `sources` the
-// pointers to read, and indices that count from each pointer's own start: `begin` is the offset of the sources' first element.
-// More gradients than that are summed block by block.
+// Calls LOOP(sources, source_count, begin, length) for pieces that cover [0, count): `sources` point at element `begin`
+// of the gradients, and `source_count` is a literal from 1 to 4. More gradients than that are summed block by block
+// into one source.
 #define FW_FOR_SOURCES(gradients, gradient_count, count, LOOP)                                        \
   do {                                                                                                \
     if ((gradient_count) <= FW_DIRECT_SOURCES) {                                                      \
@@ -70,5 +71,5 @@ FW_INLINE float fw_tree_at(struct fw_sources s, size_t count, size_t i) {
     }                                                                                                 \
   } while (0)
 
-// destination[i] = the tree over sources[...][offset + i], for i < length ≤ FW_BLOCK and any number of sources from 1 on.
+// destination[i] = the tree over sources[...][offset + i], for i < length ≤ FW_BLOCK; at least one source.
 void fw_sum_block(float *destination, const float *const *sources, size_t source_count, size_t offset, size_t length);

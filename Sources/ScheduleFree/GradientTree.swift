@@ -1,8 +1,8 @@
-/// Where the fixed binary tree divides `count` summands: sum(0..<count) = sum(0..<m) + sum(m..<count), with m the largest power
-/// of two below `count`.
+/// Where the fixed binary tree divides `count` summands: sum(0..<count) = sum(0..<m) + sum(m..<count), with m the
+/// largest power of two below `count`.
 ///
-/// Gradients of ranks (or lanes) are always added up in this tree. A power-of-two group of neighbours is then one subtree, whose
-/// sum can be formed anywhere, by whom it may, without changing a bit of the result.
+/// Gradients of ranks (or lanes) are always added up in this tree. A power-of-two group of neighbours is then one
+/// subtree, whose sum can be formed anywhere, by whom it may, without changing a bit of the result.
 ///
 /// - Parameter count: summands, at least 2.
 public func treeSplit(_ count: Int) -> Int {

@@ -1,4 +1,5 @@
-/// The hyperparameters that some method of ``OptimizerRegistry`` takes. Raw values are spelled as command-line flags are.
+/// The hyperparameters that some method of ``OptimizerRegistry`` takes. Raw values are spelled as command-line flags
+/// are.
 public enum Hyperparameter: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {
   /// The step size γ, before warmup and schedule.
   case learningRate = "learning-rate"

@@ -23,8 +23,8 @@ public struct OptimizerOptions: Sendable, Hashable {
   /// See ``Hyperparameter/nesterov``.
   public var nesterov: Bool?
 
-  /// The length of the run in steps, for schedules that decay over it. A fact about the run rather than a hyperparameter: it may
-  /// be given to any method, and those that do not need it do not look at it.
+  /// The length of the run in steps, for schedules that decay over it. A fact about the run rather than a
+  /// hyperparameter: it may be given to any method, and those that do not need it do not look at it.
   public var totalSteps: Int?
 
   /// Options that leave everything at its default.
@@ -95,7 +95,8 @@ public enum OptimizerRegistry {
 
   /// A rule of the method called `name`.
   ///
-  /// - Throws: ``HyperparameterError`` for an unknown name, a value out of range, or an option that the method does not have.
+  /// - Throws: ``HyperparameterError`` for an unknown name, a value out of range, or an option that the method does not
+  ///   have.
   public static func makeRule(named name: String, options: OptimizerOptions = OptimizerOptions()) throws
     -> any UpdateRule
   {

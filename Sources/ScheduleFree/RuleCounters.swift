@@ -1,7 +1,7 @@
 /// The scalars of an update rule that must survive a resume, as a checkpoint stores them.
 ///
-/// They pass through JSON bit for bit: each scalar is written as the shortest decimal that reads back as the same `Double`, in a
-/// string, because a JSON number may be rounded by a reader on the way and cannot be infinite.
+/// They pass through JSON bit for bit: each scalar is written as the shortest decimal that reads back as the same
+/// `Double`, in a string, because a JSON number may be rounded by a reader on the way and cannot be infinite.
 public struct RuleCounters: Sendable, Hashable {
   /// The name of the rule that wrote them.
   public var rule: String
@@ -47,8 +47,8 @@ extension RuleCounters: Codable {
 }
 
 extension RuleCounters {
-  /// Checks that these counters are of the rule called `name` and hold exactly the scalars called `keys`, each finite and not
-  /// negative, as all sums and maxima of the present rules are.
+  /// Checks that these counters are of the rule called `name` and hold exactly the scalars called `keys`, each finite
+  /// and not negative, as all sums and maxima of the present rules are.
   ///
   /// - Throws: ``RuleCountersError``.
   func check(rule name: String, keys: Set<String>) throws {

@@ -1,5 +1,5 @@
-/// The scalars that all schedule-free methods share: the learning rate γ with its warmup, and the weight c with which x follows
-/// z (arXiv 2405.15682, section 4.4; names as in the `schedulefree` package).
+/// The scalars that all schedule-free methods share: the learning rate γ with its warmup, and the weight c with which x
+/// follows z (arXiv 2405.15682; names as in the `schedulefree` package).
 ///
 /// ```
 /// γ_k = learningRate · min(1, (k+1)/warmupSteps)

@@ -26,12 +26,13 @@ public struct StateSlot: Sendable, Hashable {
 /// What one element-wise pass of an update rule works on: a slice of the flat parameters, and the same slice of every
 /// gradient and of the rule's state.
 ///
-/// All pointers address the first element of the slice; none needs any alignment beyond that of `Scalar`. The memory is the
-/// caller's, who keeps it alive and unshared for the call: `y` and the state are written, and overlap neither each other nor
-/// the gradients; the gradients are only read (in shared memory, the caller orders that against their writers).
+/// All pointers address the first element of the slice; none needs any alignment beyond that of `Scalar`. The memory is
+/// the caller's, who keeps it alive and unshared for the call: `y` and the state are written, and overlap neither each
+/// other nor the gradients; the gradients are only read (in shared memory, the caller orders that against their
+/// writers).
 public struct ElementRange<Scalar> {
-  /// One pointer per gradient that is to be added up, in the order of the ranks (or lanes) that computed them. They are summed in
-  /// the tree of ``treeSplit(_:)``.
+  /// One pointer per gradient that is to be added up, in the order of the ranks (or lanes) that computed them. They are
+  /// summed in the tree of ``treeSplit(_:)``.
   public var gradients: UnsafePointer<UnsafePointer<Scalar>>
   /// How many gradients there are, at least 1.
   public var gradientCount: Int
@@ -60,20 +61,20 @@ public struct ElementRange<Scalar> {
 
 /// An optimizer's arithmetic over flat ranges of parameters. It knows of no tensors, ranks or files.
 ///
-/// A rule declares its per-parameter state and advances a few scalars once per step; its element-wise pass may then be applied
-/// to any division of the parameters into slices, by any number of ranks, in any order:
+/// A rule declares its per-parameter state and advances a few scalars once per step; its element-wise pass may then be
+/// applied to any division of the parameters into slices, by any number of ranks, in any order:
 ///
 /// ```
 /// rule.beginStep()                             // once per step, on every rank
 /// for slice in shard { rule.update(slice) }    // each element exactly once
 /// ```
 ///
-/// The result for an element does not depend on the slice it is part of nor on the processor's instruction set: the bits are
-/// the same for any slicing.
+/// The result for an element does not depend on the slice it is part of nor on the processor's instruction set: the
+/// bits are the same for any slicing.
 ///
 /// A new method is one file that conforms to this protocol (and a C kernel for `Float`), and one line in
-/// ``OptimizerRegistry/methods``. A method that needs sums over all parameters (norms, inner products) refines this protocol
-/// by a requirement for its shard's part of them; the rules here need none.
+/// ``OptimizerRegistry/methods``. A method that needs sums over all parameters (norms, inner products) refines this
+/// protocol by a requirement for its shard's part of them; the rules here need none.
 public protocol UpdateRule: Sendable {
   /// The name in ``OptimizerRegistry``, such as `adamw-schedulefree`.
   var name: String { get }
@@ -81,7 +82,8 @@ public protocol UpdateRule: Sendable {
   /// The arrays of state the rule keeps, in the order in which ``ElementRange/state`` lists them.
   var stateSlots: [StateSlot] { get }
 
-  /// The index in ``stateSlots`` of the parameters to evaluate and save: x, or the parameters of a method without averaging.
+  /// The index in ``stateSlots`` of the parameters to evaluate and save: x, or the parameters of a method without
+  /// averaging.
   var evaluationSlot: Int { get }
 
   /// The hyperparameters in force, those left at their defaults included.
@@ -107,8 +109,8 @@ public protocol UpdateRule: Sendable {
   /// The element-wise pass of the step begun last, in double precision: plain loops.
   func update(_ range: ElementRange<Double>)
 
-  /// Writes the point at which the next gradient is to be taken, from the state alone: the same bits that ``update(_:)``
-  /// wrote. Used at the start, after a resume, and after an evaluation that overwrote y.
+  /// Writes the point at which the next gradient is to be taken, from the state alone: the same bits that
+  /// ``update(_:)`` wrote. Used at the start, after a resume, and after an evaluation that overwrote y.
   ///
   /// - Parameters:
   ///   - state: one pointer per slot, as in ``ElementRange/state``; only read.

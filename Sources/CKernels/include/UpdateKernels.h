@@ -3,13 +3,13 @@
 // Element-wise loops of the optimizers, in single precision.
 //
 // What holds for all of them:
-//  * The bits of an element's result depend on that element's inputs alone: not on the instruction set chosen at run time, and
-//    not on where a range begins or ends. Every operation is rounded by itself (contraction to fused multiply-add is off) and
-//    none is approximate.
+//  * The bits of an element's result depend on that element's inputs alone: not on the instruction set chosen at run
+//    time, and not on where a range begins or ends. Every operation is rounded by itself (contraction to fused
+//    multiply-add is off) and none is approximate.
 //  * Pointers need the alignment of a float only; counts may be anything, 0 included.
 //  * Memory that is written overlaps nothing else that is passed.
-//  * Several gradients are summed in a fixed binary tree: sum(lo,hi) = sum(lo,mid) + sum(mid,hi), where mid - lo is the largest
-//    power of two below hi - lo. Their number is at least 1.
+//  * Several gradients are summed in a fixed binary tree: sum(lo,hi) = sum(lo,mid) + sum(mid,hi), where mid - lo is the
+//    largest power of two below hi - lo. Their number is at least 1.
 
 #include <stddef.h>
 
@@ -28,9 +28,11 @@ struct fw_adamw_schedulefree_step {
   float weight_decay;              ///< λ, at y
 };
 
-/// v ← β2 v + (1-β2) g²;  u = g / (√(v/(1-β2^(k+1))) + ε) + λy;  z ← z - γu;  x ← x + c(z - x);  writes y = z + β1(x - z).
+/// v ← β2 v + (1-β2) g²;  u = g / (√(v/(1-β2^(k+1))) + ε) + λy;  z ← z - γu;  x ← x + c(z - x);
+/// writes y = z + β1(x - z).
 void fw_adamw_schedulefree(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count,
-                           struct fw_adamw_schedulefree_step step, float *y, float *z, float *x, float *v, size_t count);
+                           struct fw_adamw_schedulefree_step step, float *y, float *z, float *x, float *v,
+                           size_t count);
 
 /// Scalars of one step of Schedule-Free SGD.
 struct fw_sgd_schedulefree_step {
@@ -63,8 +65,8 @@ struct fw_adamw_step {
 };
 
 /// m ← β1 m + (1-β1) g;  v ← β2 v + (1-β2) g²;  p ← p - γ (m̂ / (√v̂ + ε) + λp), hats: bias-corrected;  writes y = p.
-void fw_adamw(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_adamw_step step, float *y,
-              float *p, float *m, float *v, size_t count);
+void fw_adamw(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_adamw_step step,
+              float *y, float *p, float *m, float *v, size_t count);
 
 /// Scalars of one step of SGD with momentum.
 struct fw_sgd_step {
@@ -77,8 +79,8 @@ struct fw_sgd_step {
 };
 
 /// g ← g + λp;  m ← μm + g;  p ← p - γ (gradient_weight · g + momentum_weight · m);  writes y = p.
-void fw_sgd(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_sgd_step step, float *y,
-            float *p, float *m, size_t count);
+void fw_sgd(const float *_Nonnull const *_Nonnull gradients, size_t gradient_count, struct fw_sgd_step step,
+            float *y, float *p, float *m, size_t count);
 
 /// destination[i] = sum over the sources, in the fixed tree. `source_count` is at least 1.
 void fw_sum_tree(float *destination, const float *_Nonnull const *_Nonnull sources, size_t source_count, size_t count);

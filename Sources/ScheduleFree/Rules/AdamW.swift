@@ -1,7 +1,7 @@
 import CKernels
 
-/// AdamW with a learning-rate schedule (arXiv 1711.05101), as `torch.optim.AdamW` computes it: what Schedule-Free AdamW is
-/// compared with.
+/// AdamW with a learning-rate schedule (arXiv 1711.05101), as `torch.optim.AdamW` computes it: what Schedule-Free AdamW
+/// is compared with.
 ///
 /// ```
 /// m ← β₁ m + (1-β₁) g        v ← β₂ v + (1-β₂) g²

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Schedule-Free AdamW (arXiv 2405.15682, algorithm 1), as `AdamWScheduleFree` of the `schedulefree` package computes it.
+/// Schedule-Free AdamW (arXiv 2405.15682, algorithm 1), as `AdamWScheduleFree` of the `schedulefree` package has it.
 ///
 /// With β = `beta1`, k counted from 0, and γ, c from the warmup and averaging weights:
 ///
@@ -11,7 +11,7 @@ import CKernels
 /// x ← (1-c) x + c z
 /// ```
 ///
-/// Unlike the package, which keeps y and z and recovers x, the rule keeps z and x, and y is derived; so β₁ = 0 is allowed.
+/// The package keeps y and z and recovers x. This rule keeps z and x and derives y, so β₁ = 0 is allowed.
 public struct AdamWScheduleFree: UpdateRule {
   /// The settings of the method; defaults are those of the `schedulefree` package.
   public struct Hyperparameters: Sendable, Hashable {

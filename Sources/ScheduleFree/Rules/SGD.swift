@@ -1,15 +1,15 @@
 import CKernels
 
-/// SGD with momentum and a learning-rate schedule, as `torch.optim.SGD` computes it (without dampening): what Schedule-Free SGD
-/// is compared with.
+/// SGD with momentum and a learning-rate schedule, as `torch.optim.SGD` computes it (without dampening): what
+/// Schedule-Free SGD is compared with.
 ///
 /// ```
 /// g ← g + λ p                m ← μ m + g
 /// p ← p - γ m                with Nesterov's momentum: p ← p - γ (g + μ m)
 /// ```
 public struct SGD: UpdateRule {
-  /// The settings of the method. Defaults are PyTorch's, except the momentum: PyTorch has none unless asked, and plain SGD is no
-  /// yardstick.
+  /// The settings of the method. Defaults are PyTorch's, except the momentum: PyTorch has none unless asked, and plain
+  /// SGD is no yardstick.
   public struct Hyperparameters: Sendable, Hashable {
     /// γ before the schedule, at least 0.
     public var learningRate: Double

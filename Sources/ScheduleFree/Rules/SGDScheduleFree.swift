@@ -1,6 +1,6 @@
 import CKernels
 
-/// Schedule-Free SGD (arXiv 2405.15682, equations 1-3 of section 2), as `SGDScheduleFree` of the `schedulefree` package
+/// Schedule-Free SGD (arXiv 2405.15682), as `SGDScheduleFree` of the `schedulefree` package
 /// computes it.
 ///
 /// With β = `momentum`, and γ, c from the warmup and averaging weights:
@@ -11,7 +11,7 @@ import CKernels
 /// x ← (1-c) x + c z
 /// ```
 ///
-/// Unlike the package, which keeps y and z and recovers x, the rule keeps z and x, and y is derived; so β = 0 is allowed.
+/// The package keeps y and z and recovers x. This rule keeps z and x and derives y, so β = 0 is allowed.
 public struct SGDScheduleFree: UpdateRule {
   /// The settings of the method; defaults are those of the `schedulefree` package.
   public struct Hyperparameters: Sendable, Hashable {

@@ -1,0 +1,98 @@
+import Foundation
+
+@testable import ScheduleFree
+
+/// A trajectory of a reference package, see Goldens/generate.py.
+struct Golden: Decodable, CustomStringConvertible {
+  struct Problem: Decodable {
+    let p0, b: [Double]
+    let A, noise: [[Double]]
+  }
+
+  struct Step: Decodable {
+    let y, z, x, p: [Double]?
+    let scheduled_lr, lr_max, weight_sum: Double?
+  }
+
+  struct Hyperparameters: Decodable {
+    let optimizer, schedule: String?
+    let lr, eps, weight_decay, momentum, r, weight_lr_power: Double?
+    let betas: [Double]?
+    let warmup_steps, total_steps: Int?
+    let nesterov: Bool?
+  }
+
+  let name: String
+  let source: String
+  let optimizer: String?
+  let hyperparameters: Hyperparameters
+  let problem: Problem
+  let steps: [Step]
+
+  var description: String { name }
+
+  /// The class of the reference package, such as `AdamWScheduleFree`.
+  var reference: String {
+    optimizer ?? hyperparameters.optimizer ?? String(source.split(separator: " ").last ?? "")
+  }
+
+  /// The registry's name for it.
+  var method: String {
+    ["SGDScheduleFree": "sgd-schedulefree", "AdamWScheduleFree": "adamw-schedulefree", "AdamW": "adamw", "SGD": "sgd"][
+      reference, default: reference]
+  }
+
+  var options: OptimizerOptions {
+    var options = OptimizerOptions()
+    options.learningRate = hyperparameters.lr
+    options.momentum = hyperparameters.momentum
+    options.beta1 = hyperparameters.betas?[0]
+    options.beta2 = hyperparameters.betas?[1]
+    options.epsilon = hyperparameters.eps
+    options.weightDecay = hyperparameters.weight_decay
+    options.warmupSteps = hyperparameters.warmup_steps
+    options.averagingPower = hyperparameters.r
+    options.weightLRPower = hyperparameters.weight_lr_power
+    options.nesterov = hyperparameters.nesterov
+    options.schedule = hyperparameters.schedule.flatMap { text in
+      LearningRateSchedule.Shape.allCases.first { text.hasPrefix($0.rawValue) }
+    }
+    options.totalSteps = hyperparameters.total_steps ?? steps.count
+    return options
+  }
+
+  /// The gradient at `y` in step `step`: A(y - b) + noise.
+  func gradient(at y: [Double], step: Int) -> [Double] {
+    let difference = zip(y, problem.b).map { $0 - $1 }
+    return zip(problem.A, problem.noise[step]).map { row, noise in
+      zip(row, difference).reduce(0) { $0 + $1.0 * $1.1 } + noise
+    }
+  }
+
+  private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+
+  /// The files of this repository.
+  static let committed = [
+    "sgd-schedulefree-defaults", "sgd-schedulefree-all", "adamw-schedulefree-defaults", "adamw-schedulefree-all",
+    "adamw-defaults", "adamw-cosine-warmup", "sgd-linear-warmup-nesterov", "sgd-plain-past-the-end",
+  ].map { folder.appending(path: "Goldens/\($0).json") }
+
+  /// Longer ones, in `shared/golden` beside the repository or above it, where they are at hand.
+  static let shared: [URL] = {
+    var ancestor = folder
+    while ancestor.path != "/" {
+      ancestor = ancestor.deletingLastPathComponent()
+      let goldens = ancestor.appending(path: "shared/golden")
+      guard FileManager.default.fileExists(atPath: goldens.path) else { continue }
+      return [
+        "sgd-default", "sgd-warmup-decay", "sgd-r-power0", "adamw-default", "adamw-warmup-decay", "adamw-r-power1",
+        "sgd-momentum-linear", "adamw-cosine",
+      ].map { goldens.appending(path: "\($0).json") }
+    }
+    return []
+  }()
+
+  static func load(_ file: URL) throws -> Golden {
+    try JSONDecoder().decode(Golden.self, from: Data(contentsOf: file))
+  }
+}

@@ -1,0 +1,104 @@
+import Foundation
+import Testing
+
+@testable import ScheduleFree
+
+@Suite("Trajectories of the reference packages")
+struct GoldenTests {
+  /// Largest distance allowed between double precision and the reference, relative to the largest value.
+  private let tolerance = 1e-10
+
+  @Test("rules in double precision follow the reference", arguments: Golden.committed + Golden.shared)
+  func doublePrecision(_ file: URL) throws {
+    let golden = try Golden.load(file)
+    let rule = try OptimizerRegistry.makeRule(named: golden.method, options: golden.options)
+    let run = Simulation<Double>(rule, parameters: golden.problem.p0)
+    #expect(golden.steps.count >= 24)
+    for (index, step) in golden.steps.enumerated() {
+      run.step([golden.gradient(at: run.y, step: index)])
+      if let z = step.z, let x = step.x, let y = step.y {
+        #expect(relativeDistance(try #require(run.slot("z")), z) < tolerance, "z, step \(index)")
+        #expect(relativeDistance(run.evaluated, x) < tolerance, "x, step \(index)")
+        #expect(relativeDistance(run.y, y) < tolerance, "y, step \(index)")
+        let counters = run.rule.counters.scalars
+        #expect(isClose(counters["lr_max"], try #require(step.lr_max)), "step \(index)")
+        #expect(isClose(counters["weight_sum"], try #require(step.weight_sum)), "step \(index)")
+      } else {
+        let parameters = try #require(step.p)
+        #expect(relativeDistance(run.evaluated, parameters) < tolerance, "step \(index)")
+        #expect(relativeDistance(run.y, parameters) < tolerance, "y, step \(index)")
+      }
+      if let learningRate = step.scheduled_lr {
+        #expect(isClose(run.rule.learningRate, learningRate), "step \(index)")
+      }
+    }
+  }
+
+  @Test("rules in single precision stay near the reference", arguments: Golden.committed + Golden.shared)
+  func singlePrecision(_ file: URL) throws {
+    let golden = try Golden.load(file)
+    let rule = try OptimizerRegistry.makeRule(named: golden.method, options: golden.options)
+    let run = Simulation<Float>(rule, parameters: golden.problem.p0.map { Float($0) })
+    for (index, step) in golden.steps.enumerated() {
+      // Rounding feeds back through the gradient, so this is a looser bound than that of one pass.
+      run.step([golden.gradient(at: run.y.map { Double($0) }, step: index).map { Float($0) }])
+      #expect(relativeDistance(run.evaluated, try #require(step.x ?? step.p)) < 2e-5, "step \(index)")
+    }
+  }
+
+  @Test("the plain three-sequence implementations follow the reference", arguments: Golden.committed + Golden.shared)
+  func threeSequences(_ file: URL) throws {
+    let golden = try Golden.load(file)
+    let options = golden.options
+    switch golden.method {
+    case "sgd-schedulefree":
+      var settings = SGDScheduleFree.Hyperparameters()
+      settings.learningRate = options.learningRate ?? settings.learningRate
+      settings.momentum = options.momentum ?? settings.momentum
+      settings.weightDecay = options.weightDecay ?? settings.weightDecay
+      settings.warmupSteps = options.warmupSteps ?? settings.warmupSteps
+      settings.averagingPower = options.averagingPower ?? settings.averagingPower
+      settings.weightLRPower = options.weightLRPower ?? settings.weightLRPower
+      var run = try SGDScheduleFreeReference(parameters: golden.problem.p0, settings)
+      try follow(golden) {
+        run.step(gradient: $0)
+      } sequences: {
+        (run.z, run.x, run.y)
+      }
+    case "adamw-schedulefree":
+      var settings = AdamWScheduleFree.Hyperparameters()
+      settings.learningRate = options.learningRate ?? settings.learningRate
+      settings.beta1 = options.beta1 ?? settings.beta1
+      settings.beta2 = options.beta2 ?? settings.beta2
+      settings.epsilon = options.epsilon ?? settings.epsilon
+      settings.weightDecay = options.weightDecay ?? settings.weightDecay
+      settings.warmupSteps = options.warmupSteps ?? settings.warmupSteps
+      settings.averagingPower = options.averagingPower ?? settings.averagingPower
+      settings.weightLRPower = options.weightLRPower ?? settings.weightLRPower
+      var run = try AdamWScheduleFreeReference(parameters: golden.problem.p0, settings)
+      try follow(golden) {
+        run.step(gradient: $0)
+      } sequences: {
+        (run.z, run.x, run.y)
+      }
+    default:
+      return  // The baselines have no three sequences.
+    }
+  }
+
+  private func follow(
+    _ golden: Golden, step: ([Double]) -> Void, sequences: () -> (z: [Double], x: [Double], y: [Double])
+  ) throws {
+    for (index, expected) in golden.steps.enumerated() {
+      step(golden.gradient(at: sequences().y, step: index))
+      #expect(relativeDistance(sequences().z, try #require(expected.z)) < tolerance, "z, step \(index)")
+      #expect(relativeDistance(sequences().x, try #require(expected.x)) < tolerance, "x, step \(index)")
+      #expect(relativeDistance(sequences().y, try #require(expected.y)) < tolerance, "y, step \(index)")
+    }
+  }
+
+  private func isClose(_ a: Double?, _ b: Double) -> Bool {
+    guard let a else { return false }
+    return abs(a - b) <= 1e-12 * max(abs(a), abs(b))
+  }
+}

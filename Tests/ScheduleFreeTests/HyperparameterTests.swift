@@ -1,0 +1,143 @@
+import Testing
+
+@testable import ScheduleFree
+
+@Suite("Hyperparameters and registry")
+struct HyperparameterTests {
+  private func message(_ name: String, _ change: (inout OptimizerOptions) -> Void) -> String? {
+    var options = OptimizerOptions()
+    change(&options)
+    do {
+      _ = try OptimizerRegistry.makeRule(named: name, options: options)
+      return nil
+    } catch {
+      return String(describing: error)
+    }
+  }
+
+  @Test("every method is made with the reference's defaults")
+  func defaults() throws {
+    func settings(_ name: String) throws -> String {
+      try OptimizerRegistry.method(named: name).defaults().map(\.description).joined(separator: " ")
+    }
+    #expect(
+      try settings("adamw-schedulefree")
+        == "learning-rate=0.0025 beta1=0.9 beta2=0.999 epsilon=1e-08 weight-decay=0.0 warmup-steps=0 "
+        + "averaging-power=0.0 weight-lr-power=2.0")
+    #expect(
+      try settings("sgd-schedulefree")
+        == "learning-rate=1.0 momentum=0.9 weight-decay=0.0 warmup-steps=0 averaging-power=0.0 weight-lr-power=2.0")
+    #expect(
+      try settings("adamw")
+        == "learning-rate=0.001 beta1=0.9 beta2=0.999 epsilon=1e-08 weight-decay=0.01 warmup-steps=0 schedule=constant")
+    #expect(
+      try settings("sgd")
+        == "learning-rate=0.001 momentum=0.9 nesterov=false weight-decay=0.0 warmup-steps=0 schedule=constant")
+  }
+
+  @Test("names are unique, described, and those of the rules they make")
+  func registry() throws {
+    #expect(OptimizerRegistry.methods.map(\.name) == ["adamw-schedulefree", "sgd-schedulefree", "adamw", "sgd"])
+    for method in OptimizerRegistry.methods {
+      let rule = try method.makeRule()
+      #expect(rule.name == method.name)
+      #expect(!method.summary.isEmpty && !method.summary.contains("\n"))
+      #expect(rule.stateSlots.indices.contains(rule.evaluationSlot))
+      #expect(rule.stateSlots[rule.evaluationSlot].initial == .parameters)
+      #expect(rule.counters == RuleCounters(rule: method.name, step: 0, scalars: rule.counters.scalars))
+    }
+    #expect(
+      message("adam") { _ in }
+        == "there is no optimizer 'adam'; choose one of adamw-schedulefree, sgd-schedulefree, adamw, sgd")
+  }
+
+  @Test("a value out of range is refused, with its name, itself and the range")
+  func ranges() {
+    let adam = "adamw-schedulefree"
+    #expect(message(adam) { $0.beta1 = 1 } == "beta1 is 1.0; expected a value in [0, 1)")
+    #expect(message(adam) { $0.beta2 = -0.1 } == "beta2 is -0.1; expected a value in [0, 1)")
+    #expect(message(adam) { $0.learningRate = -1 } == "learning-rate is -1.0; expected a value from 0 to 1e+18")
+    #expect(message(adam) { $0.epsilon = 0 }?.hasPrefix("epsilon is 0.0; expected a value above 0") == true)
+    #expect(message(adam) { $0.epsilon = 1e-46 }?.hasPrefix("epsilon is 1e-46") == true)
+    #expect(message(adam) { $0.warmupSteps = -1 } == "warmup-steps is -1; expected a whole number of at least 0")
+    #expect(message(adam) { $0.weightDecay = -1 }?.hasPrefix("weight-decay is -1.0") == true)
+    #expect(message(adam) { $0.averagingPower = -1 } == "averaging-power is -1.0; expected a value in [0, 16]")
+    #expect(message(adam) { $0.weightLRPower = 17 } == "weight-lr-power is 17.0; expected a value in [0, 16]")
+    #expect(message("sgd-schedulefree") { $0.momentum = 1 } == "momentum is 1.0; expected a value in [0, 1)")
+    // Below 1, but not in single precision.
+    #expect(message("sgd") { $0.momentum = 0.999_999_999 }?.hasPrefix("momentum is 0.999999999") == true)
+    #expect(
+      message("sgd") { ($0.momentum, $0.nesterov) = (0, true) }
+        == "momentum is 0.0; expected a value in (0, 1) with Nesterov's momentum")
+    // An averaging weight that is 0 in rounding would leave x where it began.
+    #expect(
+      message(adam) { ($0.learningRate, $0.weightLRPower) = (1e-30, 16) }?.hasPrefix("weight-lr-power is 16.0") == true)
+  }
+
+  @Test("NaN and infinity are refused everywhere", arguments: [Double.nan, .infinity, -.infinity])
+  func notFinite(_ value: Double) throws {
+    let setters: [(Hyperparameter, @Sendable (inout OptimizerOptions) -> Void)] = [
+      (.learningRate, { $0.learningRate = value }), (.momentum, { $0.momentum = value }),
+      (.beta1, { $0.beta1 = value }),
+      (.beta2, { $0.beta2 = value }), (.epsilon, { $0.epsilon = value }), (.weightDecay, { $0.weightDecay = value }),
+      (.averagingPower, { $0.averagingPower = value }), (.weightLRPower, { $0.weightLRPower = value }),
+    ]
+    for method in OptimizerRegistry.methods {
+      let accepted = try method.defaults().map(\.name)
+      for (name, set) in setters where accepted.contains(name) {
+        #expect(message(method.name, set)?.hasPrefix("\(name) is \(value)") == true, "\(method.name), \(name)")
+      }
+    }
+  }
+
+  @Test("an option the method does not have is refused; one it has takes effect")
+  func applicability() throws {
+    let setters: [(Hyperparameter, @Sendable (inout OptimizerOptions) -> Void, String)] = [
+      (.learningRate, { $0.learningRate = 0.25 }, "0.25"), (.momentum, { $0.momentum = 0.25 }, "0.25"),
+      (.beta1, { $0.beta1 = 0.25 }, "0.25"), (.beta2, { $0.beta2 = 0.25 }, "0.25"),
+      (.epsilon, { $0.epsilon = 0.25 }, "0.25"), (.weightDecay, { $0.weightDecay = 0.25 }, "0.25"),
+      (.warmupSteps, { $0.warmupSteps = 3 }, "3"), (.averagingPower, { $0.averagingPower = 0.25 }, "0.25"),
+      (.weightLRPower, { $0.weightLRPower = 0.25 }, "0.25"), (.nesterov, { $0.nesterov = true }, "true"),
+      (.schedule, { ($0.schedule, $0.totalSteps) = (.cosine, 9) }, "cosine"),
+    ]
+    #expect(Set(setters.map(\.0)) == Set(Hyperparameter.allCases))
+    for method in OptimizerRegistry.methods {
+      let accepted = try method.defaults().map(\.name)
+      for (name, set, value) in setters {
+        if accepted.contains(name) {
+          var options = OptimizerOptions()
+          set(&options)
+          #expect(try method.makeRule(options).hyperparameters.contains(HyperparameterSetting(name, value)))
+        } else {
+          let list = accepted.map(\.rawValue).joined(separator: ", ")
+          #expect(
+            message(method.name, set) == "\(name) does not apply to optimizer '\(method.name)', which takes \(list)")
+        }
+      }
+    }
+  }
+
+  @Test("decaying schedules need a total beyond the warmup")
+  func totalSteps() {
+    #expect(
+      message("adamw") { $0.schedule = .linear }
+        == "schedule 'linear' needs the total number of steps, more than the warmup steps; found none")
+    #expect(
+      message("sgd") { ($0.schedule, $0.totalSteps, $0.warmupSteps) = (.cosine, 10, 10) }
+        == "schedule 'cosine' needs the total number of steps, more than the warmup steps; "
+        + "found 10 steps in all and 10 of warmup")
+    #expect(message("adamw") { ($0.schedule, $0.totalSteps) = (.cosine, 0) } != nil)
+    #expect(message("adamw") { $0.totalSteps = 10 } == nil)
+    #expect(message("adamw-schedulefree") { $0.totalSteps = 10 } == nil)
+  }
+
+  @Test("schedules rise over the warmup, decay from 1 to 0, and stay there")
+  func schedules() {
+    let linear = LearningRateSchedule.linear(totalSteps: 8)
+    #expect((0..<10).map { linear.factor(step: $0, warmupSteps: 4) } == [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25, 0, 0])
+    let cosine = LearningRateSchedule.cosine(totalSteps: 4)
+    let values = (0..<6).map { cosine.factor(step: $0, warmupSteps: 0) }
+    #expect(relativeDistance(values, [1, 0.853_553_390_593_273_8, 0.5, 0.146_446_609_406_726_2, 0, 0]) < 1e-15)
+    #expect((0..<4).map { LearningRateSchedule.constant.factor(step: $0, warmupSteps: 2) } == [0.5, 1, 1, 1])
+  }
+}

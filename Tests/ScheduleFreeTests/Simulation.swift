@@ -1,0 +1,175 @@
+import Testing
+
+@testable import ScheduleFree
+
+/// The precisions that rules work in, so that tests can be generic over them.
+protocol Precision: BinaryFloatingPoint {
+  static func update(_ rule: any UpdateRule, _ range: ElementRange<Self>)
+  static func writeGradientPoint(
+    _ rule: any UpdateRule, _ state: UnsafePointer<UnsafeMutablePointer<Self>>, _ y: UnsafeMutablePointer<Self>,
+    _ count: Int)
+}
+
+extension Double: Precision {
+  static func update(_ rule: any UpdateRule, _ range: ElementRange<Double>) { rule.update(range) }
+  static func writeGradientPoint(
+    _ rule: any UpdateRule, _ state: UnsafePointer<UnsafeMutablePointer<Double>>, _ y: UnsafeMutablePointer<Double>,
+    _ count: Int
+  ) { rule.writeGradientPoint(state: state, y: y, count: count) }
+}
+
+extension Float: Precision {
+  static func update(_ rule: any UpdateRule, _ range: ElementRange<Float>) { rule.update(range) }
+  static func writeGradientPoint(
+    _ rule: any UpdateRule, _ state: UnsafePointer<UnsafeMutablePointer<Float>>, _ y: UnsafeMutablePointer<Float>,
+    _ count: Int
+  ) { rule.writeGradientPoint(state: state, y: y, count: count) }
+}
+
+/// A rule with the memory it works on. Owns all of it; each array has guard elements on both sides, and begins `offset`
+/// elements behind a multiple of 64 bytes.
+final class Simulation<Scalar: Precision> {
+  enum Pass {
+    case rule
+    case plain
+  }
+
+  var rule: any UpdateRule
+  let count: Int
+  private let guardCount = 16
+  private let offset: Int
+  private let memory: UnsafeMutableRawBufferPointer
+  private let stride: Int
+  private let state: UnsafeMutablePointer<UnsafeMutablePointer<Scalar>>
+  private let yStart: UnsafeMutablePointer<Scalar>
+
+  init(_ rule: any UpdateRule, parameters: [Scalar], offset: Int = 0) {
+    self.rule = rule
+    self.offset = offset
+    count = parameters.count
+    let slots = rule.stateSlots
+    stride = (count + offset + 2 * guardCount + 63) / 64 * 64
+    memory = .allocate(byteCount: (slots.count + 1) * stride * MemoryLayout<Scalar>.stride, alignment: 64)
+    let base = memory.bindMemory(to: Scalar.self)
+    base.initialize(repeating: -77)
+    let first = base.baseAddress! + guardCount + offset
+    state = .allocate(capacity: slots.count)
+    for (index, slot) in slots.enumerated() {
+      state[index] = first + index * stride
+      for i in 0..<count { state[index][i] = slot.initial == .parameters ? parameters[i] : 0 }
+    }
+    yStart = first + slots.count * stride
+    writeGradientPoint()
+  }
+
+  deinit {
+    memory.deallocate()
+    state.deallocate()
+  }
+
+  /// The same state in memory of its own, under another rule value.
+  func copy(with rule: any UpdateRule) -> Simulation {
+    let copy = Simulation(rule, parameters: y, offset: offset)
+    for index in rule.stateSlots.indices { copy.state[index].update(from: state[index], count: count) }
+    copy.writeGradientPoint()
+    return copy
+  }
+
+  var y: [Scalar] { Array(UnsafeBufferPointer(start: yStart, count: count)) }
+  var evaluated: [Scalar] { slot(rule.evaluationSlot) }
+  func slot(_ index: Int) -> [Scalar] { Array(UnsafeBufferPointer(start: state[index], count: count)) }
+  func slot(_ name: String) -> [Scalar]? { rule.stateSlots.firstIndex { $0.name == name }.map(slot) }
+
+  /// Everything a step leaves behind: y and all slots.
+  var everything: [[Scalar]] { [y] + rule.stateSlots.indices.map(slot) }
+
+  /// Whether nothing was written beside the arrays.
+  var guardsAreIntact: Bool {
+    let base = memory.assumingMemoryBound(to: Scalar.self)
+    return (0...rule.stateSlots.count).allSatisfy { array in
+      (0..<stride).allSatisfy { i in
+        (guardCount + offset..<guardCount + offset + count).contains(i) || base[array * stride + i] == -77
+      }
+    }
+  }
+
+  func writeGradientPoint() { Scalar.writeGradientPoint(rule, state, yStart, count) }
+
+  /// Overwrites y, which no update may notice.
+  func spoilGradientPoint() { for i in 0..<count { yStart[i] = .nan } }
+
+  /// One step with the given gradients, in slices of `slice` elements (all at once without).
+  func step(_ gradients: [[Scalar]], scale: Scalar = 1, slice: Int? = nil, pass: Pass = .rule) {
+    rule.beginStep()
+    var begin = 0
+    repeat {
+      let length = min(slice ?? count, count - begin)
+      updateSlice(gradients, scale: scale, begin: begin, length: length, pass: pass)
+      begin += length
+    } while begin < count
+  }
+
+  private func updateSlice(_ gradients: [[Scalar]], scale: Scalar, begin: Int, length: Int, pass: Pass) {
+    // Gradients are copied to memory of their own, one element behind a 64-byte boundary.
+    let sources = gradients.map { gradient -> UnsafeMutableBufferPointer<Scalar> in
+      let copy = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: (count + 1) * MemoryLayout<Scalar>.stride, alignment: 64
+      ).bindMemory(to: Scalar.self)
+      copy.initialize(repeating: .nan)
+      for i in 0..<count { copy[i + 1] = gradient[i] }
+      return copy
+    }
+    defer { for source in sources { source.deallocate() } }
+    let pointers = sources.map { UnsafePointer($0.baseAddress! + 1 + begin) }
+    let slots = rule.stateSlots.indices.map { state[$0] + begin }
+    pointers.withUnsafeBufferPointer { pointers in
+      slots.withUnsafeBufferPointer { slots in
+        let range = ElementRange(
+          gradients: pointers.baseAddress!, gradientCount: pointers.count, gradientScale: scale, y: yStart + begin,
+          state: slots.baseAddress!, count: length)
+        switch (pass, rule as? any PlainRule) {
+        case (.rule, _): Scalar.update(rule, range)
+        case (.plain, .some(let plain)): plain.plainUpdate(range)
+        case (.plain, .none): Issue.record("\(rule.name) has no plain pass")
+        }
+      }
+    }
+  }
+}
+
+/// A small generator of test values, the same on every machine (splitmix64, Steele, Lea and Flood 2014).
+struct TestRandom {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func bits() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// Values in (-1, 1) with all bits of single precision in use.
+  mutating func values(_ count: Int) -> [Float] {
+    (0..<count).map { _ in Float(Int64(bitPattern: bits()) >> 39) * 0x1p-24 }
+  }
+}
+
+/// The largest difference, relative to the largest magnitude of the two.
+func relativeDistance<A: BinaryFloatingPoint, B: BinaryFloatingPoint>(_ a: [A], _ b: [B]) -> Double {
+  guard a.count == b.count else { return .infinity }
+  var difference = 0.0
+  var magnitude = 0.0
+  for (a, b) in zip(a, b) {
+    let (a, b) = (Double(a), Double(b))
+    guard a.isFinite, b.isFinite else { return .infinity }
+    difference = max(difference, abs(a - b))
+    magnitude = max(magnitude, abs(a), abs(b))
+  }
+  return difference == 0 ? 0 : difference / magnitude
+}
+
+/// The bits of all values, so that zeros of either sign and NaN count as what they are.
+func bits(_ arrays: [[Float]]) -> [[UInt32]] { arrays.map { $0.map(\.bitPattern) } }
