@@ -14,33 +14,33 @@ extension Communicator {
   ///
   /// The order of the sum is the MPI library's: it may differ with the number of elements, but every rank gets the same bits.
   /// - Throws: `MPIError`.
-  public func allReduceSum<T: MPIElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
+  public func allReduceSum<T: MPINumber>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     try allReduce(buffer, CMPI_SUM)
   }
 
   /// Replaces each element by its maximum over all ranks. All buffers have the same length.
   /// - Throws: `MPIError`.
-  public func allReduceMax<T: MPIElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
+  public func allReduceMax<T: MPINumber>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     try allReduce(buffer, CMPI_MAX)
   }
 
   /// Replaces each element by its minimum over all ranks. All buffers have the same length.
   /// - Throws: `MPIError`.
-  public func allReduceMin<T: MPIElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
+  public func allReduceMin<T: MPINumber>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     try allReduce(buffer, CMPI_MIN)
   }
 
   /// The sum of `value` over all ranks.
   /// - Throws: `MPIError`.
-  public func allReduceSum<T: MPIElement>(_ value: T) throws -> T { try allReduce(value, CMPI_SUM) }
+  public func allReduceSum<T: MPINumber>(_ value: T) throws -> T { try allReduce(value, CMPI_SUM) }
 
   /// The maximum of `value` over all ranks.
   /// - Throws: `MPIError`.
-  public func allReduceMax<T: MPIElement>(_ value: T) throws -> T { try allReduce(value, CMPI_MAX) }
+  public func allReduceMax<T: MPINumber>(_ value: T) throws -> T { try allReduce(value, CMPI_MAX) }
 
   /// The minimum of `value` over all ranks.
   /// - Throws: `MPIError`.
-  public func allReduceMin<T: MPIElement>(_ value: T) throws -> T { try allReduce(value, CMPI_MIN) }
+  public func allReduceMin<T: MPINumber>(_ value: T) throws -> T { try allReduce(value, CMPI_MIN) }
 
   /// Gathers the same number of elements from every rank, in rank order: `receive` holds `size * send.count` elements.
   /// In place where `send` is this rank's part of `receive`.
@@ -102,14 +102,14 @@ extension Communicator {
         send, count, receive, counts, offsets, T.mpiElementType.code, Int32(clamping: root), handle, largestPiece))
   }
 
-  private func allReduce<T: MPIElement>(
+  private func allReduce<T: MPINumber>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ operation: cmpi_operation
   ) throws {
     try check(
       cmpi_all_reduce(buffer.baseAddress, buffer.count, T.mpiElementType.code, operation, handle, largestPiece))
   }
 
-  private func allReduce<T: MPIElement>(_ value: T, _ operation: cmpi_operation) throws -> T {
+  private func allReduce<T: MPINumber>(_ value: T, _ operation: cmpi_operation) throws -> T {
     var value = value
     try withUnsafeMutablePointer(to: &value) {
       try allReduce(UnsafeMutableBufferPointer(start: $0, count: 1), operation)

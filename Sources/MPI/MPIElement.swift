@@ -30,27 +30,30 @@ public protocol MPIElement: BitwiseCopyable {
   static var mpiElementType: MPIElementType { get }
 }
 
-extension Float: MPIElement {
+/// A number that the reducing collectives can add and compare.
+public protocol MPINumber: MPIElement {}
+
+extension Float: MPINumber {
   /// `MPI_FLOAT`.
   public static var mpiElementType: MPIElementType { .float32 }
 }
-extension Double: MPIElement {
+extension Double: MPINumber {
   /// `MPI_DOUBLE`.
   public static var mpiElementType: MPIElementType { .float64 }
 }
-extension Int32: MPIElement {
+extension Int32: MPINumber {
   /// `MPI_INT32_T`.
   public static var mpiElementType: MPIElementType { .int32 }
 }
-extension Int64: MPIElement {
+extension Int64: MPINumber {
   /// `MPI_INT64_T`.
   public static var mpiElementType: MPIElementType { .int64 }
 }
-extension Int: MPIElement {
+extension Int: MPINumber {
   /// `MPI_INT64_T`: `Int` has 64 bits wherever this library runs.
   public static var mpiElementType: MPIElementType { .int64 }
 }
 extension UInt8: MPIElement {
-  /// `MPI_BYTE`: can be moved, not reduced.
+  /// `MPI_BYTE`.
   public static var mpiElementType: MPIElementType { .byte }
 }

@@ -33,12 +33,17 @@ public enum MPIProgram {
 
   private static func fail(_ error: any Error) -> Never {
     cmpi_flush_output()
+    // Whatever the program does at SIGTERM, a failed rank has nothing to save: it ends when MPI ends the job.
+    signal(SIGTERM, SIG_DFL)
     guard let handle = MPIRuntime.errorCommunicator, let world = try? Communicator(handle: handle, serial: nil) else {
       printLine("\(singleLine(error)) [on \(MPIRuntime.hostName)]")
       MPIRuntime.abort(code: failureCode)
     }
     let participants = (error as? any CollectiveError)?.participantCount ?? 1
-    let patience = participants == world.size ? collectivePatienceMilliseconds : patienceMilliseconds
+    // Where only some ranks fail, the lowest runs out of patience first, and takes the others down before they speak too.
+    let patience =
+      participants == world.size
+      ? collectivePatienceMilliseconds : patienceMilliseconds + 100 * min(world.rank, 20)
     let cause = singleLine(error)
     let line = error is PeerError ? cause : "rank \(world.rank) of \(world.size) on \(MPIRuntime.hostName): \(cause)"
 

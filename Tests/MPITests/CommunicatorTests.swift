@@ -1,0 +1,52 @@
+import TestSupport
+import Testing
+
+/// Runs checks of the program mpi-probe, which compares every result itself, on several ranks.
+@Suite struct CommunicatorTests {
+  @Test(arguments: [1, 2, 3, 4])
+  func collectivesGiveWhatTheyMust(ranks: Int) async throws {
+    try await check(
+      ["collectives", "collectives-in-pieces-of-1", "collectives-in-pieces-of-5", "values"], ranks: ranks)
+  }
+
+  @Test(arguments: [1, 2, 3, 4])
+  func communicatorsSplitAgreeAndRefuse(ranks: Int) async throws {
+    try await check(["communicators", "misuse", "agree"], ranks: ranks)
+  }
+
+  @Test(arguments: [1, 2, 3, 4])
+  func windowsAreSharedAndRefusedTogether(ranks: Int) async throws {
+    try await check(["window", "window-atomics", "window-too-large"], ranks: ranks)
+  }
+
+  @Test func twoThreadsCommunicateAtOnce() async throws {
+    try await check(["threads"], ranks: 2)
+  }
+
+  @Test func windowsFollowTheFolderTheLibraryIsToldToUse() async throws {
+    // No such folder: the check of free space must look there, and every rank must throw the same.
+    let result = try await MPIRunner.run(
+      "mpi-probe", ["check", "window"], ranks: 2, mpirunFlags: ["--mca", "osc_sm_backing_directory", "/no/such/folder"])
+    #expect(result.exitCode == 1, "\(result)")
+    #expect(lines(of: result, containing: "/no/such/folder on ").count == 1, "\(result)")
+  }
+
+  @Test func theProbeItselfCanFail() async throws {
+    let result = try await MPIRunner.run("mpi-probe", ["check", "nonsense"], ranks: 2)
+    #expect(result.exitCode == 1)
+    #expect(lines(of: result, containing: "no check 'nonsense'").count == 1, "\(result)")
+  }
+
+  private func check(_ names: [String], ranks: Int) async throws {
+    let result = try await MPIRunner.run("mpi-probe", ["check"] + names, ranks: ranks)
+    #expect(result.exitCode == 0, "\(result)")
+    for name in names {
+      #expect(result.standardOutput.contains("\(name): well on \(ranks) ranks\n"), "\(result)")
+    }
+  }
+}
+
+/// The lines of standard error that hold `text`.
+func lines(of result: JobResult, containing text: String) -> [String] {
+  result.standardError.split(separator: "\n").map(String.init).filter { $0.contains(text) }
+}
