@@ -7,12 +7,7 @@ extension PlanCompiler {
   func preferringLayoutsAtHand(
     _ atHand: () throws(OneDNNError) -> PrimitiveDescriptor, free: () throws(OneDNNError) -> PrimitiveDescriptor
   ) throws(OneDNNError) -> PrimitiveDescriptor {
-    let kept: PrimitiveDescriptor
-    do {
-      kept = try atHand()
-    } catch where error.isUnimplemented {
-      return try free()
-    }
+    guard let kept = try ifImplemented(atHand) else { return try free() }
     guard Self.isFallback(try kept.implementation()) else { return kept }
     let chosen = try free()
     return Self.isFallback(try chosen.implementation()) ? kept : chosen

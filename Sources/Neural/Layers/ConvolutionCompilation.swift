@@ -75,7 +75,7 @@ struct ConvolutionPrimitives {
     _ kernels: [ConvolutionKernel], _ make: (ConvolutionKernel) throws(OneDNNError) -> PrimitiveDescriptor
   ) throws(OneDNNError) -> PrimitiveDescriptor {
     for kernel in kernels.dropLast() {
-      do { return try make(kernel) } catch where error.isUnimplemented { continue }
+      if let made = try ifImplemented({ () throws(OneDNNError) in try make(kernel) }) { return made }
     }
     return try make(kernels.last ?? .direct)
   }

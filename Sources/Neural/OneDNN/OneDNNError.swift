@@ -37,3 +37,13 @@ func created<Handle>(_ handle: Handle?, _ call: StaticString) throws(OneDNNError
   guard let handle else { throw OneDNNError(call: "\(call)", code: UInt32(dnnl_runtime_error.rawValue)) }
   return handle
 }
+
+/// What `body` makes, or nil where oneDNN has no implementation of it.
+func ifImplemented<Made>(_ body: () throws(OneDNNError) -> Made) throws(OneDNNError) -> Made? {
+  do {
+    return try body()
+  } catch {
+    if error.isUnimplemented { return nil }
+    throw error
+  }
+}
