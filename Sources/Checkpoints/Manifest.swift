@@ -102,7 +102,7 @@ struct Manifest: Codable {
   }
 }
 
-private struct ManifestAndState<State: Encodable>: Encodable {
+struct ManifestAndState<State: Encodable>: Encodable {
   let manifest: Manifest
   let state: State
 
@@ -115,7 +115,7 @@ private struct ManifestAndState<State: Encodable>: Encodable {
   }
 }
 
-private struct StateOnly<State: Decodable>: Decodable { let state: State }
+struct StateOnly<State: Decodable>: Decodable { let state: State }
 
 /// How states become JSON: keys sorted, so that equal states are equal bytes; numbers shortest and exact.
 enum StateCoding {
