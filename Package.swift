@@ -77,3 +77,13 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Warnings are errors where this is asked for, as in .ci/run; a newer compiler's warnings stop no user.
+if Context.environment["FREEWHEEL_WARNINGS"] == "error" {
+  for target in package.targets where target.type != .system {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+    if ["CMPI", "CKernels"].contains(target.name) {
+      target.cSettings = (target.cSettings ?? []) + [.treatAllWarnings(as: .error)]
+    }
+  }
+}

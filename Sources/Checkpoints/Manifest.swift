@@ -102,7 +102,7 @@ struct Manifest: Codable {
   }
 }
 
-private struct ManifestAndState<State: Encodable>: Encodable {
+struct ManifestAndState<State: Encodable>: Encodable {
   let manifest: Manifest
   let state: State
 
