@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Tests of `compare` without either program: made-up metrics, and a launcher that writes them.
+
+    python3 Benchmarks/peers/test_compare.py
+"""
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import pathlib
+import tempfile
+import unittest
+
+loader = importlib.machinery.SourceFileLoader("compare", str(pathlib.Path(__file__).with_name("compare")))
+compare = importlib.util.module_from_spec(importlib.util.spec_from_loader("compare", loader))
+os.sys.modules["compare"] = compare
+loader.exec_module(compare)
+
+
+def metrics(rates: list[float], every: int, batch: int, clock_factor: float = 1.0, extra: list[dict] = ()) -> str:
+    """Step events every `every` steps at the given rates, with the clock running `clock_factor` times too slow."""
+    events, seconds = list(extra), 3.0
+    for number, rate in enumerate(rates):
+        seconds += clock_factor * every * batch / rate
+        events.append({"event": "step", "step": (number + 1) * every, "loss": 1 / (number + 1),
+                       "images_per_second": rate, "seconds": seconds})
+    return "\n".join(json.dumps(event) for event in events) + "\n"
+
+
+class ReadMetrics(unittest.TestCase):
+    def test_leaves_out_the_warmup_and_weights_by_time(self):
+        rate, loss, notes = compare.read_metrics(metrics([10, 4000, 1000], 40, 128), 40, 80, 128)
+        self.assertAlmostEqual(rate, 1600)  # harmonic mean of 4000 and 1000
+        self.assertAlmostEqual(loss, 1 / 3)
+        self.assertEqual(notes, [])
+
+    def test_a_rate_that_disagrees_with_the_clock_is_noted_and_not_believed(self):
+        rate, _, notes = compare.read_metrics(metrics([10, 1000, 1000], 40, 64, clock_factor=2), 40, 80, 64)
+        self.assertAlmostEqual(rate, 500)
+        self.assertEqual(len(notes), 1)
+
+    def test_missing_steps_are_refused(self):
+        for rates in ([], [10], [10, 1000], [10, 1000, 1000, 1000][:2]):
+            with self.assertRaises(compare.ComparisonError):
+                compare.read_metrics(metrics(rates, 40, 64), 40, 80, 64)
+
+    def test_an_evaluation_among_the_timed_steps_is_refused_and_one_after_them_is_not(self):
+        for step, refused in ((40, True), (80, True), (120, False)):
+            text = metrics([10, 1000, 1000], 40, 64, extra=[{"event": "evaluation", "step": step}])
+            if refused:
+                with self.assertRaises(compare.ComparisonError):
+                    compare.read_metrics(text, 40, 80, 64)
+            else:
+                self.assertAlmostEqual(compare.read_metrics(text, 40, 80, 64)[0], 1000)
+
+
+class RunFreewheel(unittest.TestCase):
+    def launch(self, script: str):
+        with tempfile.TemporaryDirectory() as folder:
+            launcher = pathlib.Path(folder, "run")
+            launcher.write_text("#!/usr/bin/env python3\nimport json, pathlib, sys\n" + script)
+            launcher.chmod(0o755)
+            options = compare.parse_arguments(["--steps", "80", "--warmup-steps", "40", "--freewheel-flags", "--seed 7"])
+            return compare.run_freewheel(2, options, launcher)
+
+    def test_reads_what_the_launched_program_wrote(self):
+        text = metrics([10, 1000, 1000], 40, 128)
+        measurement = self.launch(
+            "flags = sys.argv\n"
+            "assert flags[1:5] == ['mnist', '-n', '2', '--'], flags\n"
+            "assert flags[flags.index('--steps') + 1] == '120' and flags[flags.index('--seed') + 1] == '7', flags\n"
+            "folder = pathlib.Path(flags[flags.index('--output') + 1], 'mnist-2026')\n"
+            "folder.mkdir()\n"
+            f"(folder / 'metrics.jsonl').write_text({text!r})\n"
+            "(folder / 'run.json').write_text(json.dumps({'versions': {'swift': '6.3'}}))\n")
+        self.assertAlmostEqual(measurement.images_per_second, 1000)
+        self.assertEqual(measurement.versions, {"swift": "6.3"})
+
+    def test_a_failing_or_silent_program_is_an_error(self):
+        for script in ("sys.exit(3)\n", "pass\n"):
+            with self.assertRaises(compare.ComparisonError):
+                self.launch(script)
+
+
+class Arguments(unittest.TestCase):
+    def test_impossible_values_are_refused(self):
+        for flags in (["--pairs", "0"], ["--steps", "50", "--warmup-steps", "40"], ["--ranks", "0"],
+                      ["--steps", "480", "--ranks", "2"]):
+            with self.assertRaises(SystemExit), open(os.devnull, "w") as silence:
+                stderr, os.sys.stderr = os.sys.stderr, silence
+                try:
+                    compare.parse_arguments(flags)
+                finally:
+                    os.sys.stderr = stderr
+
+
+if __name__ == "__main__":
+    unittest.main()
