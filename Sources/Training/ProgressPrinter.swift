@@ -10,7 +10,12 @@ public final class ProgressPrinter: TrainingListener {
   /// - Parameter quiet: print only notices and the summary.
   public init(quiet: Bool) {
     self.quiet = quiet
-    isTerminal = isatty(1) != 0
+    // Under mpirun standard output is a pseudo-terminal even where mpirun's own goes to a file; launch/run says what it is.
+    switch ProcessInfo.processInfo.environment["FREEWHEEL_TERMINAL"] {
+    case "1"?: isTerminal = true
+    case "0"?: isTerminal = false
+    default: isTerminal = isatty(1) != 0 && ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] == nil
+    }
   }
 
   /// Prints the event.

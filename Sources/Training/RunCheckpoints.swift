@@ -50,12 +50,11 @@ final class RunCheckpoints {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
     try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
-    progress = try Self.broadcast(start?.state?.progress ?? RunProgress(), over: world)
+    progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
     notice = start?.notice
 
     // Only now, with everything checked, is anything written.
-    let hosts = try world.allGather(bytes: Array(ProcessInfo.processInfo.hostName.utf8))
-      .map { String(decoding: $0, as: UTF8.self) }
+    let hosts = try world.allGather(MPIRuntime.hostName)
     let run = try world.agree(on: "the run folder") { () throws -> OpenRun? in
       guard isRoot else { return nil }
       let description = RunDescription(
@@ -66,7 +65,7 @@ final class RunCheckpoints {
     }
     self.run = run
     metricsListener = run.map { MetricsLog($0.metrics) }
-    folderPath = try Self.broadcast(run?.folder.path.string ?? "", over: world)
+    folderPath = try world.broadcast(value: run?.folder.path.string ?? "", root: 0)
   }
 
   /// Saves a checkpoint of the state after `progress.step` steps. Collective.
@@ -143,7 +142,7 @@ final class RunCheckpoints {
   private static func initialise(
     from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, world: Communicator
   ) throws {
-    let resumes = try broadcast(start?.point != nil, over: world)
+    let resumes = try world.broadcast(value: start?.point != nil, root: 0)
     if resumes {
       let slots = optimizer.rule.stateSlots
       var arenas: [AlignedBuffer] = []
@@ -156,8 +155,8 @@ final class RunCheckpoints {
             try read(file, prefix: isModel ? "" : slot.name + ".", into: arena, plan: plan)
           })
       }
-      let counters = try broadcast(start?.state?.counters, over: world)
-      if let counters { try optimizer.restore(counters: counters, arenas: arenas) }
+      let counters: RuleCounters = try world.broadcast(value: start?.state?.counters, root: 0)
+      try optimizer.restore(counters: counters, arenas: arenas)
     } else if let path = options.initialWeights {
       let arena = try loadedArena(plan: plan, world: world) { arena in
         let file = try SafetensorsFile(FilePath(path))
@@ -191,12 +190,5 @@ final class RunCheckpoints {
         into: UnsafeMutableBufferPointer(start: canonical.pointer, count: tensor.elementCount))
       try plan.readCanonical(tensor: index, from: canonical.pointer, to: arena.pointer)
     }
-  }
-
-  /// A small value of rank zero, on every rank.
-  private static func broadcast<Value: Codable>(_ value: Value, over world: Communicator) throws -> Value {
-    let own = Array(try JSONEncoder().encode([value]))
-    let bytes = try world.broadcast(bytes: own, root: 0)
-    return try JSONDecoder().decode([Value].self, from: Data(bytes))[0]
   }
 }
