@@ -30,6 +30,34 @@ final class ByteStorage: @unchecked Sendable {
     self.init(base: UnsafeRawPointer(memory), count: count, release: .free)
   }
 
+  /// Memory to be filled once, by whoever asked for it, and then handed over with `finish`.
+  struct Unfinished: ~Copyable {
+    let memory: UnsafeMutablePointer<UInt8>
+    let count: Int
+
+    fileprivate init(memory: UnsafeMutablePointer<UInt8>, count: Int) {
+      self.memory = memory
+      self.count = count
+    }
+
+    deinit { free(memory) }
+
+    /// Ends the writing: from here on the bytes are constants.
+    consuming func finish() -> ByteStorage {
+      let storage = ByteStorage(adoptingMalloc: UnsafeMutableRawPointer(memory), count: count)
+      discard self
+      return storage
+    }
+  }
+
+  /// Memory for `count` bytes, not yet written.
+  static func allocate(_ count: Int) throws -> Unfinished {
+    guard let memory = malloc(max(count, 1)) else {
+      throw DatasetError(.tooLarge, "there is no memory for \(count) bytes of data")
+    }
+    return Unfinished(memory: memory.assumingMemoryBound(to: UInt8.self), count: count)
+  }
+
   /// A copy of `bytes`.
   convenience init(copying bytes: [UInt8]) {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)

@@ -93,7 +93,7 @@ struct Philox {
     low + (high - low) * (Float(next() >> 8) * 0x1p-24)
   }
 
-  /// Bell-shaped over (-1, 1), standard deviation √(1/6) ≈ 0.41: the mean of two draws' sum, a triangle.
+  /// Over (-1, 1), most often near 0: the difference of two uniform draws, a triangle of standard deviation √(1/6) ≈ 0.41.
   mutating func bell() -> Float {
     let word = next()
     return Float(Int32(word >> 16) - Int32(word & 0xffff)) * 0x1p-16
