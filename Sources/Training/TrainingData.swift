@@ -27,7 +27,7 @@ public struct TrainingData: Sendable {
       let sets = try LabeledImages.mnist(folder: folder)
       return TrainingData(training: sets.train, test: sets.test, normalization: .mnist)
     }
-    let sets = try SyntheticDigits.make(seed: seed)
+    let sets = try SyntheticDigits.make()
     return TrainingData(training: sets.train, test: sets.test, normalization: .mnist)
   }
 

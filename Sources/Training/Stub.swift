@@ -1,2 +1,0 @@
-import Datasets
-enum SyntheticDigits { static func make(seed: UInt64) throws -> (train: LabeledImages, test: LabeledImages) { throw TrainingError.invalidOption("no digits yet") } }
