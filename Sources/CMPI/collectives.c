@@ -115,23 +115,40 @@ cmpi_result cmpi_all_gather_v(
   return cmpi_ok();
 }
 
-/// Waits for `receives` receives and then `sends` sends in `scratch->requests`, and checks that each receive got as many
-/// elements as were expected: MPI itself only refuses messages that are too long.
+/// Waits for one receive and checks that it got as many elements as were expected: MPI itself only refuses messages that are
+/// too long.
+static cmpi_result wait_for_receive(MPI_Request *request, int expected, MPI_Datatype datatype) {
+  MPI_Status status;
+  int elements = 0;
+  CMPI_TRY(MPI_Wait, request, &status);
+  CMPI_TRY(MPI_Get_count, &status, datatype, &elements);
+  CMPI_REQUIRE(elements == expected, MPI_ERR_COUNT, MPI_Irecv);
+  return cmpi_ok();
+}
+
+/// Waits for `receives` receives and then `sends` sends in `scratch->requests`; after an error none of the receives can write to
+/// the caller's memory any more.
+///
+/// One by one rather than with MPI_Waitall, which in Open MPI 4.1.4 can spin for ever when several requests fail.
 static cmpi_result wait_for_exchange(cmpi_scratch *scratch, int receives, int sends, MPI_Datatype datatype) {
-  const int code = MPI_Waitall(receives + sends, scratch->requests, scratch->statuses);
-  if (code == MPI_ERR_IN_STATUS) {
-    for (int i = 0; i < receives + sends; i++) {
-      const int error = scratch->statuses[i].MPI_ERROR;
-      if (error != MPI_SUCCESS && error != MPI_ERR_PENDING) return (cmpi_result){error, "MPI_Waitall"};
+  cmpi_result result = cmpi_ok();
+  for (int i = 0; i < receives; i++) {
+    if (result.code == MPI_SUCCESS) {
+      result = wait_for_receive(&scratch->requests[i], scratch->expected[i], datatype);
+    } else {
+      MPI_Cancel(&scratch->requests[i]);
+      MPI_Wait(&scratch->requests[i], MPI_STATUS_IGNORE);
     }
   }
-  CMPI_REQUIRE(code == MPI_SUCCESS, code, MPI_Waitall);
-  for (int i = 0; i < receives; i++) {
-    int elements = 0;
-    CMPI_TRY(MPI_Get_count, &scratch->statuses[i], datatype, &elements);
-    CMPI_REQUIRE(elements == scratch->expected[i], MPI_ERR_COUNT, MPI_Irecv);
+  for (int i = receives; i < receives + sends; i++) {
+    if (result.code == MPI_SUCCESS) {
+      const int code = MPI_Wait(&scratch->requests[i], MPI_STATUS_IGNORE);
+      if (code != MPI_SUCCESS) result = (cmpi_result){code, "MPI_Wait"};
+    } else {
+      MPI_Request_free(&scratch->requests[i]);
+    }
   }
-  return cmpi_ok();
+  return result;
 }
 
 // Point-to-point rather than MPI_Alltoallv: its counts and displacements are ints, and whether they fit is known to each pair of

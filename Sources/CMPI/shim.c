@@ -121,9 +121,8 @@ cmpi_scratch *cmpi_scratch_create(int size) {
   scratch->counts = calloc((size_t)size, sizeof *scratch->counts);
   scratch->offsets = calloc((size_t)size, sizeof *scratch->offsets);
   scratch->requests = calloc(2 * (size_t)size, sizeof *scratch->requests);
-  scratch->statuses = calloc(2 * (size_t)size, sizeof *scratch->statuses);
   scratch->expected = calloc((size_t)size, sizeof *scratch->expected);
-  if (!scratch->counts || !scratch->offsets || !scratch->requests || !scratch->statuses || !scratch->expected) {
+  if (!scratch->counts || !scratch->offsets || !scratch->requests || !scratch->expected) {
     cmpi_scratch_destroy(scratch);
     return NULL;
   }
@@ -135,7 +134,6 @@ void cmpi_scratch_destroy(cmpi_scratch *scratch) {
   free(scratch->counts);
   free(scratch->offsets);
   free(scratch->requests);
-  free(scratch->statuses);
   free(scratch->expected);
   free(scratch);
 }

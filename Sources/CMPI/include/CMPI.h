@@ -29,7 +29,6 @@ typedef struct {
   int *counts;            // size
   int *offsets;           // size
   MPI_Request *requests;  // 2 * size
-  MPI_Status *statuses;   // 2 * size
   int *expected;          // size: elements each posted receive waits for
 } cmpi_scratch;
 
