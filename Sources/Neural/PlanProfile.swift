@@ -34,6 +34,8 @@ public struct OperationTiming: Sendable, Hashable {
   public let isPrimitive: Bool
   /// Median over the repetitions.
   public let seconds: Double
+  /// Smallest of the repetitions, for a machine that others use too.
+  public let fastestSeconds: Double
 }
 
 extension Plan {
@@ -88,7 +90,8 @@ extension Plan {
     }
     return zip(operations, samples).map { operation, times in
       OperationTiming(
-        label: operation.label, isPrimitive: operation is PrimitiveOperation, seconds: Self.median(of: times))
+        label: operation.label, isPrimitive: operation is PrimitiveOperation, seconds: Self.median(of: times),
+        fastestSeconds: times.min() ?? 0)
     }
   }
 

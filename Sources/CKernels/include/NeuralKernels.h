@@ -43,6 +43,48 @@ void fw_relu_forward(const float *src, float *dst, size_t count);
 /// diff = dst > 0 ? scale * diff : 0 in place, where dst is what a ReLU (or a ReLU and a dropout) put out.
 void fw_relu_backward(const float *dst, float *diff, size_t count, float scale);
 
+/// Max-pooling of 2 x 2 windows that do not overlap, over images of 16-channel blocks ([planes][height][width][16], planes =
+/// blocks of channels per example), then max(., 0) where `rectify` is set, then dropout unless its threshold is 0.
+///
+/// dst is [examples][planes][height/2][width/2][16]; index, of as many bytes, says which of a window's four elements (row
+/// by row; the first, if several are equal) was the largest, and may be NULL. A NaN wins over every number.
+void fw_max_pool2_forward(
+    const float *src, float *dst, uint8_t *index, size_t examples, size_t planes, size_t height, size_t width,
+    uint64_t first_example, bool rectify, const fw_dropout *dropout);
+
+/// The gradient of fw_max_pool2_forward's source: diff_src gets diff at each window's largest element, zero elsewhere;
+/// where `rectify` is set only if dst > 0 there, and multiplied by `scale`.
+void fw_max_pool2_backward(
+    const float *diff, const float *dst, const uint8_t *index, float *diff_src, size_t examples, size_t planes,
+    size_t height, size_t width, bool rectify, float scale);
+
+/// A convolution with a max-pooling of 2 x 2 behind it, for the way back. Images are in 16-channel blocks.
+typedef struct {
+  size_t examples;
+  size_t in_channels, out_channels;  // multiples of 16
+  size_t height, width;              // of the convolution's source
+  size_t kernel;                     // 1, 3 or 5, square; the stride is 1
+  size_t padding;
+} fw_pooled_convolution;
+
+/// Floats of workspace that fw_pooled_convolution_backward needs; 64-byte aligned.
+size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape);
+
+/// Both gradients of a convolution whose output went through fw_max_pool2_forward, straight from the pooling's gradient.
+///
+/// At most a quarter of the convolution's output gradient is not zero (one element a window), and fewer where a ReLU and
+/// a dropout follow. So it is not written out: the elements that are not zero are listed, channel by channel, and each
+/// does its kernel^2 * in_channels multiplications and no others. Sums have a fixed order: over the elements of one
+/// channel of one example, then over the examples.
+///
+/// diff, dst, index, rectify, scale: as fw_max_pool2_backward. src: the convolution's source. weights and diff_weights:
+/// [out][kernel][kernel][in]. diff_bias may be NULL. diff_src may be NULL; where src_rectified is set it is zeroed where
+/// src is not positive (src being the output of a ReLU).
+void fw_pooled_convolution_backward(
+    const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
+    float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
+    bool src_rectified, float *workspace);
+
 /// Sum over the examples of the cross-entropy between softmax(logits) and the target distribution
 /// (1 - smoothing) * onehot(label) + smoothing / classes; examples are added in order, in double precision.
 /// gradient = gradient_scale * d(sum)/d(logits), unless NULL. Adds to *correct, unless NULL, the number of examples whose

@@ -24,7 +24,7 @@ enum Fusion {
   static func apply(_ nodes: [Node], options: PlanOptions) -> [Node] {
     var nodes = nodes.compactMap { dropoutResolved($0, options) }
     swapReLUAndMaxPool(&nodes)
-    return fuseReLU(nodes)
+    return fusePointwiseIntoMaxPool(fuseReLU(nodes))
   }
 
   /// Dropout becomes the pointwise layer with its effective probability; one that drops nothing disappears.
@@ -63,6 +63,22 @@ enum Fusion {
         fused[fused.count - 1].layer = rectified
       } else {
         fused.append(Node(layer: Pointwise(rectifies: true, dropProbability: 0), site: node.site))
+      }
+    }
+    return fused
+  }
+
+  /// What is done to each element of a pooling's output is done while it is at hand. A dropout without a ReLU stays on its
+  /// own: its mask cannot be read off the output.
+  private static func fusePointwiseIntoMaxPool(_ nodes: [Node]) -> [Node] {
+    var fused: [Node] = []
+    for node in nodes {
+      if let pointwise = node.layer as? Pointwise, pointwise.rectifies, var pool = fused.last?.layer as? MaxPool {
+        pool.pointwise = pointwise
+        // The dropout's place in the network is part of its stream's key.
+        fused[fused.count - 1] = Node(layer: pool, site: LayerSite(index: node.site.index, label: fused[fused.count - 1].site.label))
+      } else {
+        fused.append(node)
       }
     }
     return fused

@@ -31,11 +31,7 @@ extension PlanCompiler {
     ]
     if let bias { arguments.append((.biasGradient, bias.gradient)) }
     try emit(descriptor, layer: layer, .backwardWeights, arguments)
-    if !isDirect {
-      let copy = try PrimitiveDescriptor.reorder(
-        from: target.descriptor, to: weights.physical, attributes, engine)
-      try emit(copy, layer: layer, .reorder, [(.source, target), (.destination, weights.gradient)])
-    }
+    if !isDirect { try emitReorder(target, to: weights.gradient, layer: layer) }
   }
 
   /// Gradient of a layer's input.

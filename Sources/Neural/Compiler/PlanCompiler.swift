@@ -7,6 +7,8 @@ final class PlanCompiler {
   let engine: Engine
   let batchSize: Int
   let options: PlanOptions
+  /// Off: every operation for which oneDNN has a primitive is that primitive (the yardstick of the profiler).
+  let usesFusedKernels: Bool
   /// Attributes of every primitive without a fused ReLU.
   let attributes: Attributes
   let rectifiedAttributes: Attributes
@@ -50,10 +52,11 @@ final class PlanCompiler {
     var gradient: Tensor { Tensor(descriptor: physical, storage: .gradients(offset: offset)) }
   }
 
-  init(engine: Engine, batchSize: Int, options: PlanOptions) throws {
+  init(engine: Engine, batchSize: Int, options: PlanOptions, usesFusedKernels: Bool) throws {
     self.engine = engine
     self.batchSize = batchSize
     self.options = options
+    self.usesFusedKernels = usesFusedKernels
     attributes = try Attributes()
     rectifiedAttributes = try Attributes(rectified: true)
   }
@@ -118,9 +121,15 @@ final class PlanCompiler {
   func reordered(_ tensor: Tensor, to wanted: MemoryDescriptor, layer: String) throws -> Tensor {
     if tensor.descriptor == wanted { return tensor }
     let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
-    let descriptor = try PrimitiveDescriptor.reorder(from: tensor.descriptor, to: wanted, attributes, engine)
-    try emit(descriptor, layer: layer, .reorder, [(.source, tensor), (.destination, copy)])
+    try emitReorder(tensor, to: copy, layer: layer)
     return copy
+  }
+
+  /// Copies a tensor into another layout, or another place.
+  func emitReorder(_ source: Tensor, to destination: Tensor, layer: String) throws {
+    let descriptor = try PrimitiveDescriptor.reorder(
+      from: source.descriptor, to: destination.descriptor, attributes, engine)
+    try emit(descriptor, layer: layer, .reorder, [(.source, source), (.destination, destination)])
   }
 
   /// Records how to emit the backward operations of what was just emitted.

@@ -21,13 +21,14 @@ final class Program {
   private static let blockAlignment = 1 << 21
   private static let bufferAlignment = 4096
 
-  init(_ model: Sequential, batchSize: Int, options: PlanOptions) throws {
+  init(_ model: Sequential, batchSize: Int, options: PlanOptions, usesFusedKernels: Bool = true) throws {
     try options.validate()
     let nodes = try ModelCheck.nodes(of: model, batchSize: batchSize)
     let engine = try Engine()
     self.engine = engine
     stream = try Stream(engine)
-    let compiler = try PlanCompiler(engine: engine, batchSize: batchSize, options: options)
+    let compiler = try PlanCompiler(
+      engine: engine, batchSize: batchSize, options: options, usesFusedKernels: usesFusedKernels)
 
     let inputDescriptor = try MemoryDescriptor.plain([batchSize] + model.input)
     let inputBuffer = compiler.makeBuffer(inputDescriptor, isPinned: true)

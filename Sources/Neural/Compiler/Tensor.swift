@@ -91,6 +91,15 @@ final class Value {
   let mayBeOverwritten: Bool
   /// Set while the tape is played back, by the one layer that took this value.
   var gradient: Gradient?
+  /// Whether the layer that made this value can go back from a ``PooledGradient``; a pooling behind it then leaves that
+  /// instead of `gradient`.
+  var acceptsPooledGradient = false
+  /// See `acceptsPooledGradient`.
+  var pooledGradient: PooledGradient?
+  /// The value is what a ReLU fused into a primitive put out.
+  var isRectified = false
+  /// The layer that set `gradient` has applied that ReLU's mask already.
+  var gradientIsRectified = false
 
   struct Gradient {
     let descriptor: MemoryDescriptor
@@ -109,4 +118,17 @@ final class Value {
   }
 
   var tensor: Tensor { Tensor(descriptor: descriptor, storage: .buffer(buffer)) }
+}
+
+/// The gradient of what went into a max-pooling, not written out: it is zero but for one element a window.
+struct PooledGradient {
+  /// Gradient of the pooling's output.
+  let gradient: Buffer
+  /// The pooling's output; where `isRectified`, the gradient passes only where this is positive.
+  let output: Buffer
+  /// Which element of its window was the largest, a byte for each element of the output.
+  let index: Buffer
+  let isRectified: Bool
+  /// Factor on the gradient: what a dropout behind the pooling multiplied the kept elements by.
+  let scale: Float
 }

@@ -139,6 +139,9 @@ final class ConvolutionCompilation {
     let output = Value(
       shape: [shape.outputChannels] + shape.outputSize, descriptor: descriptor,
       buffer: compiler.makeBuffer(descriptor), requiresGradient: true, mayBeOverwritten: !layer.isRectified)
+    output.acceptsPooledGradient = try PooledConvolutionBackward.applies(
+      shape, source: source.descriptor, output: descriptor, compiler)
+    output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
       (.source, source), (.weights, weights.value), (.destination, output.tensor),
     ]
@@ -148,9 +151,15 @@ final class ConvolutionCompilation {
   }
 
   func emitBackward(_ output: Value) throws {
+    if let pooled = output.pooledGradient {
+      try PooledConvolutionBackward.emit(
+        pooled, shape, input: input, source: source, weights: weights, bias: bias, layer: site.label, compiler)
+      compiler.markFinished(from: weights.offset)
+      return
+    }
     guard let arrived = output.gradient else { return }
     var gradient = arrived.tensor
-    if layer.isRectified {
+    if layer.isRectified && !output.gradientIsRectified {
       gradient = try compiler.rectifyGradient(gradient, by: output, layer: site.label)
     }
     try emitBackwardWeights(gradient)

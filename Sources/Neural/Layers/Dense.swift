@@ -96,6 +96,7 @@ private final class DenseCompilation {
     let output = Value(
       shape: [layer.features], descriptor: descriptor, buffer: compiler.makeBuffer(descriptor),
       requiresGradient: true, mayBeOverwritten: !layer.isRectified)
+    output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
       (.source, source), (.weights, weights.value), (.destination, output.tensor),
     ]
@@ -107,7 +108,7 @@ private final class DenseCompilation {
   func emitBackward(_ output: Value) throws {
     guard let arrived = output.gradient else { return }
     var gradient = arrived.tensor
-    if layer.isRectified {
+    if layer.isRectified && !output.gradientIsRectified {
       gradient = try compiler.rectifyGradient(gradient, by: output, layer: site.label)
     }
     try emitBackwardWeights(gradient)

@@ -6,6 +6,8 @@ public struct MaxPool: Layer, CompilableLayer {
   public let stride: Int
   /// Rows and columns added on every side; they never win.
   public let padding: Int
+  /// A ReLU, with or without a dropout, that was behind it and was fused.
+  var pointwise: Pointwise?
 
   /// - Parameters:
   ///   - kernel: height and width of the window, at least 1.
@@ -34,6 +36,14 @@ public struct MaxPool: Layer, CompilableLayer {
   }
 
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
+    if try BlockedMaxPool2.applies(to: self, input, compiler) {
+      return try BlockedMaxPool2(self, input, site, compiler).compile()
+    }
+    let pooled = try compilePrimitive(input, site, compiler)
+    return try pointwise?.compile(pooled, site, compiler) ?? pooled
+  }
+
+  private func compilePrimitive(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let shape = [compiler.batchSize] + (try windowedShape(input.shape, channels: nil, geometry))
     let descriptor = try PrimitiveDescriptor.maxPoolingForward(
       source: input.descriptor, destination: .any(shape), geometry, compiler.attributes, compiler.engine)

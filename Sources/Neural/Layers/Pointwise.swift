@@ -12,7 +12,7 @@ struct Pointwise: CompilableLayer {
   /// Of 65536 equally likely draws, so many drop an element.
   var dropThreshold: UInt32 { UInt32((dropProbability * 65536).rounded()) }
   /// Makes up, in the mean, for what is dropped: exact for the threshold used.
-  private var keepScale: Float { Float(65536 / (65536 - Double(dropThreshold))) }
+  var keepScale: Float { Float(65536 / (65536 - Double(dropThreshold))) }
 
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     // Streams are counted per example, so an example's elements must lie together.
@@ -83,7 +83,7 @@ struct Pointwise: CompilableLayer {
   }
 
   /// Everything of the stream's key that is known beforehand.
-  private func streamTemplate(_ site: LayerSite, _ compiler: PlanCompiler) -> fw_dropout {
+  func streamTemplate(_ site: LayerSite, _ compiler: PlanCompiler) -> fw_dropout {
     fw_dropout(
       seed: compiler.options.seed, step: 0, layer: UInt32(truncatingIfNeeded: site.index), threshold: dropThreshold,
       scale: keepScale)

@@ -27,6 +27,16 @@ struct MemoryDescriptor: Equatable {
     return try MemoryDescriptor(shape, tag: tags[shape.count - 1])
   }
 
+  /// Images in blocks of 16 channels (nChw16c), which oneDNN's AVX-512 kernels use.
+  static func blocked16(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, tag: dnnl_aBcd16b)
+  }
+
+  /// The second dimension innermost: NHWC for images, OHWI for weights.
+  static func channelsLast(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, tag: dnnl_acdb)
+  }
+
   private init(_ shape: [Int], tag: dnnl_format_tag_t) throws(OneDNNError) {
     var raw = dnnl_memory_desc_t()
     let dimensions = shape.map { dnnl_dim_t($0) }

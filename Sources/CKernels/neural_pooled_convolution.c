@@ -1,0 +1,202 @@
+#include "NeuralKernels.h"
+#include "neural_random.h"
+
+#include <string.h>
+
+enum { LANES = 16 };
+
+// One element of the convolution's output gradient that is not zero, of a known channel.
+typedef struct {
+  float value;
+  uint32_t offset;  // of the first source element it saw, in floats, in the (padded) plane
+} entry;
+
+typedef struct {
+  size_t rows, columns;                  // of the pooled image
+  size_t padded_height, padded_width;    // of the source, with its border
+  size_t plane;                          // floats of a padded plane
+  size_t capacity;                       // entries a channel can have
+} geometry;
+
+static geometry measure(const fw_pooled_convolution *shape) {
+  geometry g;
+  g.padded_height = shape->height + 2 * shape->padding;
+  g.padded_width = shape->width + 2 * shape->padding;
+  g.rows = (g.padded_height - shape->kernel + 1) / 2;
+  g.columns = (g.padded_width - shape->kernel + 1) / 2;
+  g.plane = g.padded_height * g.padded_width * LANES;
+  g.capacity = g.rows * g.columns + 1;  // one more, which a rejected entry may overwrite
+  return g;
+}
+
+size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape) {
+  const geometry g = measure(shape);
+  const size_t entries = shape->out_channels * g.capacity * (sizeof(entry) / sizeof(float));
+  const size_t counts = shape->out_channels;
+  const size_t planes = shape->padding ? 2 * g.plane : 0;
+  return (entries + 15) / 16 * 16 + (counts + 15) / 16 * 16 + planes;
+}
+
+// Lists the entries of one example, channel by channel, in the order of the pooled pixels.
+FW_INLINE void list_entries(
+    const geometry *g, size_t blocks, const float *diff, const float *dst, const uint8_t *index, bool rectify,
+    float scale, entry *entries, uint32_t *counts) {
+  const uint32_t steps[4] = {
+      0, LANES, (uint32_t)(g->padded_width * LANES), (uint32_t)(g->padded_width * LANES + LANES)};
+  for (size_t block = 0; block < blocks; block++) {
+    uint32_t filled[LANES] = {0};
+    entry *const lists = entries + block * LANES * g->capacity;
+    for (size_t row = 0; row < g->rows; row++) {
+      for (size_t column = 0; column < g->columns; column++) {
+        const uint32_t corner = (uint32_t)((2 * row * g->padded_width + 2 * column) * LANES);
+        for (size_t lane = 0; lane < LANES; lane++) {
+          // Written always and counted only if it matters: no branch to mispredict.
+          entry *const next = lists + lane * g->capacity + filled[lane];
+          next->value = diff[lane] * scale;
+          next->offset = corner + steps[index[lane]];
+          filled[lane] += rectify ? dst[lane] > 0 : diff[lane] != 0;
+        }
+        diff += LANES;
+        dst += LANES;
+        index += LANES;
+      }
+    }
+    for (size_t lane = 0; lane < LANES; lane++) counts[block * LANES + lane] = filled[lane];
+  }
+}
+
+// diff_weights[tap][16] += sum over the entries of value * source under the tap.
+FW_INLINE void accumulate_weights(
+    const entry *entries, size_t count, const float *plane, size_t width, size_t kernel, float *diff_weights,
+    size_t stride) {
+  typedef float vector __attribute__((vector_size(64)));
+  vector sums[25];
+  for (size_t tap = 0; tap < kernel * kernel; tap++) sums[tap] = (vector){0};
+  for (size_t i = 0; i < count; i++) {
+    const float value = entries[i].value;
+    const float *source = plane + entries[i].offset;
+#pragma clang loop unroll(full)
+    for (size_t y = 0; y < kernel; y++) {
+#pragma clang loop unroll(full)
+      for (size_t x = 0; x < kernel; x++) {
+        sums[y * kernel + x] += value * *(const vector *)(source + (y * width + x) * LANES);
+      }
+    }
+  }
+  for (size_t tap = 0; tap < kernel * kernel; tap++) *(vector *)(diff_weights + tap * stride) += sums[tap];
+}
+
+// diff_plane under each entry's taps += value * weights[tap][16].
+FW_INLINE void scatter_source(
+    const entry *entries, size_t count, float *diff_plane, size_t width, size_t kernel, const float *weights,
+    size_t stride) {
+  typedef float vector __attribute__((vector_size(64)));
+  vector factors[25];
+  for (size_t tap = 0; tap < kernel * kernel; tap++) factors[tap] = *(const vector *)(weights + tap * stride);
+  for (size_t i = 0; i < count; i++) {
+    const float value = entries[i].value;
+    float *target = diff_plane + entries[i].offset;
+#pragma clang loop unroll(full)
+    for (size_t y = 0; y < kernel; y++) {
+#pragma clang loop unroll(full)
+      for (size_t x = 0; x < kernel; x++) {
+        *(vector *)(target + (y * width + x) * LANES) += value * factors[y * kernel + x];
+      }
+    }
+  }
+}
+
+// A plane with a border of zeros.
+static void pad_plane(const fw_pooled_convolution *shape, const geometry *g, const float *src, float *padded) {
+  memset(padded, 0, g->plane * sizeof(float));
+  for (size_t row = 0; row < shape->height; row++) {
+    memcpy(
+        padded + ((row + shape->padding) * g->padded_width + shape->padding) * LANES, src + row * shape->width * LANES,
+        shape->width * LANES * sizeof(float));
+  }
+}
+
+FW_INLINE void finish_source(
+    const fw_pooled_convolution *shape, const geometry *g, const float *padded, const float *src, bool src_rectified,
+    float *diff_src) {
+  for (size_t row = 0; row < shape->height; row++) {
+    const float *from = padded + ((row + shape->padding) * g->padded_width + shape->padding) * LANES;
+    const size_t start = row * shape->width * LANES;
+    for (size_t i = 0; i < shape->width * LANES; i++) {
+      const float value = from[i];
+      diff_src[start + i] = !src_rectified || src[start + i] > 0 ? value : 0;
+    }
+  }
+}
+
+FW_INLINE void backward(
+    const fw_pooled_convolution *shape, size_t kernel, const float *diff, const float *dst, const uint8_t *index,
+    bool rectify, float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias,
+    float *diff_src, bool src_rectified, float *workspace) {
+  const geometry g = measure(shape);
+  const size_t in = shape->in_channels, out = shape->out_channels, taps = kernel * kernel;
+  const size_t plane = shape->height * shape->width * LANES, pooled = g.rows * g.columns * out;
+  entry *const entries = (entry *)workspace;
+  workspace += (out * g.capacity * (sizeof(entry) / sizeof(float)) + 15) / 16 * 16;
+  uint32_t *const counts = (uint32_t *)workspace;
+  workspace += (out + 15) / 16 * 16;
+  float *const padded_src = workspace, *const padded_diff = workspace + g.plane;
+
+  memset(diff_weights, 0, out * taps * in * sizeof(float));
+  if (diff_bias) memset(diff_bias, 0, out * sizeof(float));
+  for (size_t example = 0; example < shape->examples; example++) {
+    list_entries(&g, out / LANES, diff, dst, index, rectify, scale, entries, counts);
+    if (diff_bias) {
+      for (size_t channel = 0; channel < out; channel++) {
+        float sum = 0;
+        for (size_t i = 0; i < counts[channel]; i++) sum += entries[channel * g.capacity + i].value;
+        diff_bias[channel] += sum;
+      }
+    }
+    for (size_t block = 0; block < in / LANES; block++) {
+      const float *source = src;
+      if (shape->padding) {
+        pad_plane(shape, &g, src, padded_src);
+        source = padded_src;
+      }
+      for (size_t channel = 0; channel < out; channel++) {
+        accumulate_weights(
+            entries + channel * g.capacity, counts[channel], source, g.padded_width, kernel,
+            diff_weights + channel * taps * in + block * LANES, in);
+      }
+      if (diff_src) {
+        float *const target = shape->padding ? padded_diff : diff_src;
+        memset(target, 0, g.plane * sizeof(float));
+        for (size_t channel = 0; channel < out; channel++) {
+          scatter_source(
+              entries + channel * g.capacity, counts[channel], target, g.padded_width, kernel,
+              weights + channel * taps * in + block * LANES, in);
+        }
+        if (shape->padding || src_rectified) finish_source(shape, &g, target, src, src_rectified, diff_src);
+        diff_src += plane;
+      }
+      src += plane;
+    }
+    diff += pooled;
+    dst += pooled;
+    index += pooled;
+  }
+}
+
+FW_CLONES void fw_pooled_convolution_backward(
+    const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
+    float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
+    bool src_rectified, float *workspace) {
+  // The kernel's size is a constant in each copy: its taps are then registers.
+#define FW_BACKWARD(size) \
+  backward( \
+      shape, size, diff, dst, index, rectify, scale, src, weights, diff_weights, diff_bias, diff_src, src_rectified, \
+      workspace)
+  switch (shape->kernel) {
+    case 1: FW_BACKWARD(1); break;
+    case 3: FW_BACKWARD(3); break;
+    case 5: FW_BACKWARD(5); break;
+    default: break;  // refused before a plan gets here
+  }
+#undef FW_BACKWARD
+}
