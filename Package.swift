@@ -56,12 +56,16 @@ let package = Package(
     // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
+    .executableTarget(
+      name: "checkpoint-probe",
+      dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/Programs/checkpoint-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"]),
     .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
   ],
