@@ -66,13 +66,17 @@ let package = Package(
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
     .executableTarget(
       name: "exchange-probe", dependencies: ["DataParallel", "MPI", "ScheduleFree"], path: "Tests/Programs/exchange-probe"),
+    .executableTarget(
+      name: "checkpoint-probe",
+      dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/Programs/checkpoint-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"], exclude: ["Goldens"]),
     .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

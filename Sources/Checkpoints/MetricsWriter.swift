@@ -61,13 +61,15 @@ public final class MetricsWriter {
   /// - Parameter fields: keys and values, written in this order.
   /// - Throws: `FileError`, as when the disk is full; the file then ends with the line before.
   public func append(_ fields: KeyValuePairs<String, MetricValue>) throws {
-    try append(fields.lazy.map { (key: $0.key, value: $0.value) })
+    try append(ordered: fields.lazy.map { ($0.key, $0.value) })
   }
 
-  /// Appends one line from any sequence of keys and values.
+  /// Appends one line from keys and values that are put together at run time.
+  ///
+  /// Named apart from `append(_:)`, as a literal there would otherwise become a dictionary, whose order varies.
   ///
   /// - Throws: `FileError`, as when the disk is full; the file then ends with the line before.
-  public func append(_ fields: some Sequence<(key: String, value: MetricValue)>) throws {
+  public func append(ordered fields: some Sequence<(String, MetricValue)>) throws {
     line.removeAll(keepingCapacity: true)
     line.append("{")
     for (key, value) in fields {
