@@ -62,7 +62,7 @@ let package = Package(
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"], exclude: ["Goldens"]),
     .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
