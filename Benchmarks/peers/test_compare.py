@@ -4,17 +4,19 @@
     python3 Benchmarks/peers/test_compare.py
 """
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import json
-import os
 import pathlib
+import sys
 import tempfile
 import unittest
 
 loader = importlib.machinery.SourceFileLoader("compare", str(pathlib.Path(__file__).with_name("compare")))
 compare = importlib.util.module_from_spec(importlib.util.spec_from_loader("compare", loader))
-os.sys.modules["compare"] = compare
+sys.modules["compare"] = compare
 loader.exec_module(compare)
 
 
@@ -41,7 +43,7 @@ class ReadMetrics(unittest.TestCase):
         self.assertEqual(len(notes), 1)
 
     def test_missing_steps_are_refused(self):
-        for rates in ([], [10], [10, 1000], [10, 1000, 1000, 1000][:2]):
+        for rates in ([], [10], [10, 1000]):
             with self.assertRaises(compare.ComparisonError):
                 compare.read_metrics(metrics(rates, 40, 64), 40, 80, 64)
 
@@ -87,12 +89,8 @@ class Arguments(unittest.TestCase):
     def test_impossible_values_are_refused(self):
         for flags in (["--pairs", "0"], ["--steps", "50", "--warmup-steps", "40"], ["--ranks", "0"],
                       ["--steps", "480", "--ranks", "2"]):
-            with self.assertRaises(SystemExit), open(os.devnull, "w") as silence:
-                stderr, os.sys.stderr = os.sys.stderr, silence
-                try:
-                    compare.parse_arguments(flags)
-                finally:
-                    os.sys.stderr = stderr
+            with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+                compare.parse_arguments(flags)
 
 
 if __name__ == "__main__":
