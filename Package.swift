@@ -73,10 +73,15 @@ let package = Package(
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "TestSupport"]),
-    .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
+    .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport", "exchange-probe"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"], exclude: ["Goldens"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Training", "Checkpoints", "TestSupport", "mnist", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      exclude: ["Goldens"]),
     .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

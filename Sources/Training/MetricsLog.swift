@@ -20,7 +20,7 @@ final class MetricsLog: TrainingListener {
         ("exchange_milliseconds", .number(m.exchangeMilliseconds)), ("wait_milliseconds", .number(m.waitMilliseconds)),
         ("seconds", .number(m.seconds)),
       ]
-      try writer.append(fields)
+      try writer.append(ordered: fields)
     case .evaluation(let m):
       try writer.append([
         "event": "evaluation", "step": .integer(m.step), "epoch": .number(m.epoch), "loss": .number(m.loss),

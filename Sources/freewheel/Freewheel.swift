@@ -20,7 +20,7 @@ struct Freewheel: ParallelCommand {
 struct Benchmark: ParallelCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures parts of a training step on this machine.",
-    subcommands: [ExchangeBenchmark.self])
+    subcommands: [PlanBenchmark.self, ExchangeBenchmark.self])
 
   func run(on world: Communicator) throws -> Int32 {
     if world.rank == 0 { print(Self.helpMessage()) }

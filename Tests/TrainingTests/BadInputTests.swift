@@ -1,0 +1,123 @@
+import Checkpoints
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite("Bad input is refused in one line, on all ranks, before any work", .serialized)
+struct BadInputTests {
+  /// Runs on two ranks and expects one line on standard error that holds all of `words`, and no run folder.
+  private func expectRefusal(_ run: MNISTRun, _ flags: [String], _ words: [String], ranks: Int = 2) async throws {
+    let result = try await run.run(["--steps", "5"] + flags, ranks: ranks)
+    #expect(result.exitCode != 0 && result.exitCode < 128 && !result.timedOut, "\(result)")
+    #expect(result.survivors == 0, "\(result)")
+    let lines = result.standardError.split(separator: "\n").filter { line in words.allSatisfy { line.contains($0) } }
+    #expect(lines.count == 1, "expected one line with \(words): \(result)")
+    #expect(!result.standardError.contains("Fatal error"), "\(result)")
+    #expect(!FileManager.default.fileExists(atPath: run.folder["runs"] + "/metrics.jsonl"))
+    #expect(((try? run.runFolders()) ?? []).isEmpty, "a run folder was made")
+  }
+
+  @Test(
+    "Impossible and contradictory flags",
+    arguments: [
+      (["--batch-size", "0"], ["--batch-size", "0"]),
+      (["--batch-size", "1000"], ["2000", "384"]),
+      (["--epochs", "3"], ["--steps", "--epochs"]),
+      (["--learning-rate", "-1"], ["learning-rate", "-1"]),
+      (["--learning-rate", "nan"], ["learning-rate", "nan"]),
+      (["--beta1", "1.5"], ["beta1", "1.5"]),
+      (["--epsilon", "0"], ["epsilon", "0"]),
+      (["--momentum", "0.5"], ["momentum", "adamw-schedulefree"]),
+      (["--optimizer", "sgd", "--beta2", "0.9"], ["beta2", "sgd"]),
+      (["--schedule", "cosine"], ["schedule", "adamw-schedulefree"]),
+      (["--optimizer", "nonesuch"], ["nonesuch", "sgd-schedulefree"]),
+      (["--clip-norm", "0"], ["--clip-norm", "0"]),
+      (["--accumulate", "0"], ["--accumulate", "0"]),
+      (["--dropout-scale", "4"], ["ropout", "4"]),
+      (["--dropout-scale", "-1"], ["--dropout-scale", "-1"]),
+      (["--label-smoothing", "1"], ["--label-smoothing", "1"]),
+      (["--log-every", "0"], ["--log-every", "0"]),
+      (["--keep", "0"], ["--keep", "0"]),
+      (["--exchange", "pigeon"], ["pigeon", "shared"]),
+      (["--convolution", "fft"], ["fft", "winograd"]),
+      (["--resume", "auto", "--initial-weights", "w.safetensors"], ["--resume", "--initial-weights"]),
+      (["--resume", "nowhere"], ["nowhere", "does not exist"]),
+      (["--initial-weights", "nowhere.safetensors"], ["nowhere.safetensors"]),
+      (["--data", "nowhere"], ["nowhere", "fetch-data"]),
+      (["--nonesuch"], ["--nonesuch"]),
+    ])
+  func flags(flags: [String], words: [String]) async throws {
+    try await expectRefusal(try MNISTRun(), flags, words)
+  }
+
+  @Test("A file where the output folder should be; a folder that cannot be made")
+  func output() async throws {
+    let run = try MNISTRun()
+    try Data("x".utf8).write(to: URL(fileURLWithPath: run.folder["file"]))
+    for place in [run.folder["file"], run.folder["file/deeper"], "/proc/nowhere"] {
+      try await expectRefusal(run, ["--output", place], [place])
+    }
+  }
+
+  /// Overwrites bytes of one of the data files.
+  private func damage(_ run: MNISTRun, _ file: String, _ change: (inout Data) -> Void) throws {
+    let url = URL(fileURLWithPath: run.folder["data/" + file])
+    var bytes = try Data(contentsOf: url)
+    change(&bytes)
+    try bytes.write(to: url)
+  }
+
+  @Test("Data files that are cut off, lie, or do not fit together")
+  func data() async throws {
+    let images = "train-images-idx3-ubyte"
+    let labels = "train-labels-idx1-ubyte"
+    let damages: [(String, (inout Data) -> Void)] = [
+      (images, { $0.removeLast(100) }), (images, { $0[3] = 9 }), (images, { $0[4] = 0x7f }),
+      (labels, { $0[20] = 10 }), (labels, { $0[7] &-= 1; $0.removeLast() }), (labels, { $0 = Data() }),
+    ]
+    for (file, change) in damages {
+      let run = try MNISTRun()
+      try damage(run, file, change)
+      try await expectRefusal(run, [], [file])
+    }
+  }
+
+  @Test("Initial weights of another model")
+  func weights() async throws {
+    let run = try MNISTRun()
+    let path = run.folder["other.safetensors"]
+    try Safetensors.write(
+      [TensorToWrite("conv1.weight", shape: [2, 2], floats: [1, 2, 3, 4])], to: FilePath(path))
+    try await expectRefusal(run, ["--initial-weights", path], ["other.safetensors", "conv1"])
+    try Data([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0]).write(to: URL(fileURLWithPath: path))
+    try await expectRefusal(run, ["--initial-weights", path], ["other.safetensors", "header"])
+  }
+
+  @Test("A disk that fills up while saving ends the run with one line and leaves earlier checkpoints intact")
+  func fullDisk() async throws {
+    guard geteuid() == 0 else {
+      // Without the right to mount a small file system the same is tested on the checkpoint store alone, in CheckpointsTests.
+      return
+    }
+    let run = try MNISTRun()
+    let disk = run.folder["disk"]
+    try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
+    // Room for one checkpoint of 14.4 MB and a part of the next.
+    guard try await shell("mount -t tmpfs -o size=20m tmpfs '\(disk)'") == 0 else { return }
+    let result = try await run.run(["--steps", "30", "--output", disk])
+    #expect(result.exitCode != 0 && result.exitCode < 128 && !result.timedOut, "\(result)")
+    let lines = result.standardError.split(separator: "\n").filter { $0.contains("No space left") }
+    #expect(lines.count == 1, "\(result)")
+    let folder = try #require(try run.runFolders("disk").first)
+    let saved = try FileManager.default.contentsOfDirectory(atPath: folder + "/checkpoints").sorted()
+    #expect(saved.contains("step-00000010") && !saved.contains("step-00000020"), "\(saved)")
+    let undamaged = try await MPIRunner.runAlone("freewheel", ["inspect", folder], timeLimit: .seconds(60))
+    #expect(undamaged.exitCode == 0 && undamaged.standardOutput.contains("step 10"), "\(undamaged)")
+    _ = try await shell("umount '\(disk)'")
+  }
+
+  private func shell(_ command: String) async throws -> Int32 {
+    try await MPIRunner.runAlone("/bin/sh", ["-c", command], timeLimit: .seconds(10)).exitCode
+  }
+}
