@@ -21,7 +21,7 @@ public struct TrainingData: Sendable {
   ///
   /// Normalised by MNIST's mean 0.1307 and standard deviation 0.3081, as the `schedulefree` package's MNIST example does.
   /// - Throws: `DatasetError`.
-  public static func mnist(folder: String?, seed: UInt64) throws -> TrainingData {
+  public static func mnist(folder: String?) throws -> TrainingData {
     let usual = "data/mnist"
     if let folder = folder ?? (LabeledImages.containsMNIST(folder: usual) ? usual : nil) {
       let sets = try LabeledImages.mnist(folder: folder)

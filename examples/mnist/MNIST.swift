@@ -31,7 +31,7 @@ struct MNIST: ParallelCommand {
       Dropout(0.5)
       Dense("fc2", 10)
     }
-    let data = try world.agree(on: "data") { try TrainingData.mnist(folder: training.data, seed: training.seed) }
+    let data = try world.agree(on: "data") { try TrainingData.mnist(folder: training.data) }
     return try Trainer(network, data: data, options: training, on: world, program: "mnist").run()
   }
 }
