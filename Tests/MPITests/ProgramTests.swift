@@ -23,11 +23,10 @@ import Testing
     #expect(try await MPIRunner.runAlone("mpi-probe", ["exit", "75"]).exitCode == 75)
   }
 
-  @Test(arguments: [1, 2, 4])
+  @Test(arguments: [2, 4])
   func theCodeOfTheProgramIsTheCodeOfMpirun(ranks: Int) async throws {
     let result = try await MPIRunner.run("mpi-probe", ["exit", "75"], ranks: ranks)
     #expect(result.exitCode == 75, "\(result)")
-    #expect(try await MPIRunner.run("mpi-probe", ["exit", "0"], ranks: ranks).exitCode == 0)
   }
 
   @Test(arguments: [(0, "spin"), (1, "barrier"), (2, "collective"), (1, "finish")])
@@ -80,12 +79,5 @@ import Testing
   @Test func aJobThatHangsIsEndedAtItsLimit() async throws {
     let result = try await MPIRunner.run("mpi-probe", ["wait"], ranks: 2, timeLimit: .seconds(2))
     #expect(result.timedOut && result.exitCode != 0 && result.survivors == 0, "\(result)")
-  }
-
-  @Test func nothingIsLeftInSharedMemory() async throws {
-    let result = try await MPIRunner.run("mpi-probe", ["check", "window"], ranks: 2)
-    #expect(result.exitCode == 0, "\(result)")
-    let left = try FileManager.default.contentsOfDirectory(atPath: "/dev/shm").filter { $0.hasPrefix("osc_sm.") }
-    #expect(left.isEmpty, "\(left)")
   }
 }
