@@ -36,6 +36,8 @@ FW_INLINE void drop_block(
     float scale) {
   uint32_t bits[BLOCK];
   memcpy(bits, random, sizeof bits);
+  // src and dst are the same or do not overlap: nothing is carried from one element to another.
+#pragma clang loop vectorize(assume_safety)
   for (size_t i = 0; i < count; i++) {
     float value = src[i];
     if (rectify) value = value < 0 ? 0 : value;  // a NaN stays one, as a sign of divergence

@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { LANES = 16 };
+typedef uint8_t fw_u8x16 __attribute__((vector_size(16)));
 
 // One element of the convolution's output gradient that is not zero, of a known channel.
 typedef struct {
@@ -41,20 +42,29 @@ size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape) {
 FW_INLINE void list_entries(
     const geometry *g, size_t blocks, const float *diff, const float *dst, const uint8_t *index, bool rectify,
     float scale, entry *entries, uint32_t *counts) {
-  const uint32_t steps[4] = {
-      0, LANES, (uint32_t)(g->padded_width * LANES), (uint32_t)(g->padded_width * LANES + LANES)};
+  const int32_t row_step = (int32_t)(g->padded_width * LANES);
+  _Alignas(64) float values[LANES];
+  _Alignas(64) int32_t offsets[LANES], increments[LANES];
   for (size_t block = 0; block < blocks; block++) {
     uint32_t filled[LANES] = {0};
     entry *const lists = entries + block * LANES * g->capacity;
     for (size_t row = 0; row < g->rows; row++) {
       for (size_t column = 0; column < g->columns; column++) {
-        const uint32_t corner = (uint32_t)((2 * row * g->padded_width + 2 * column) * LANES);
+        const int32_t corner = (int32_t)((2 * row * g->padded_width + 2 * column) * LANES);
+        fw_u8x16 bytes;
+        memcpy(&bytes, index, sizeof bytes);
+        const fw_i32x16 winner = __builtin_convertvector(bytes, fw_i32x16);
+        const fw_f32x16 gradient = *(const fw_f32x16 *)diff * scale, zero = {0};
+        const fw_i32x16 counts_too = rectify ? *(const fw_f32x16 *)dst > zero : gradient != zero;
+        *(fw_f32x16 *)values = gradient;
+        *(fw_i32x16 *)offsets = (winner & 1) * LANES + (winner >> 1) * row_step + corner;
+        *(fw_i32x16 *)increments = -counts_too;
+        // The lanes are read back from memory: taking them out of the vector one by one costs more.
+        __asm__ volatile("" : : "r"(values), "r"(offsets), "r"(increments) : "memory");
         for (size_t lane = 0; lane < LANES; lane++) {
           // Written always and counted only if it matters: no branch to mispredict.
-          entry *const next = lists + lane * g->capacity + filled[lane];
-          next->value = diff[lane] * scale;
-          next->offset = corner + steps[index[lane]];
-          filled[lane] += rectify ? dst[lane] > 0 : diff[lane] != 0;
+          lists[lane * g->capacity + filled[lane]] = (entry){values[lane], (uint32_t)offsets[lane]};
+          filled[lane] += (uint32_t)increments[lane];
         }
         diff += LANES;
         dst += LANES;
@@ -69,9 +79,8 @@ FW_INLINE void list_entries(
 FW_INLINE void accumulate_weights(
     const entry *entries, size_t count, const float *plane, size_t width, size_t kernel, float *diff_weights,
     size_t stride) {
-  typedef float vector __attribute__((vector_size(64)));
-  vector sums[25];
-  for (size_t tap = 0; tap < kernel * kernel; tap++) sums[tap] = (vector){0};
+  fw_f32x16 sums[25];
+  for (size_t tap = 0; tap < kernel * kernel; tap++) sums[tap] = (fw_f32x16){0};
   for (size_t i = 0; i < count; i++) {
     const float value = entries[i].value;
     const float *source = plane + entries[i].offset;
@@ -79,20 +88,19 @@ FW_INLINE void accumulate_weights(
     for (size_t y = 0; y < kernel; y++) {
 #pragma clang loop unroll(full)
       for (size_t x = 0; x < kernel; x++) {
-        sums[y * kernel + x] += value * *(const vector *)(source + (y * width + x) * LANES);
+        sums[y * kernel + x] += value * *(const fw_f32x16 *)(source + (y * width + x) * LANES);
       }
     }
   }
-  for (size_t tap = 0; tap < kernel * kernel; tap++) *(vector *)(diff_weights + tap * stride) += sums[tap];
+  for (size_t tap = 0; tap < kernel * kernel; tap++) *(fw_f32x16 *)(diff_weights + tap * stride) += sums[tap];
 }
 
 // diff_plane under each entry's taps += value * weights[tap][16].
 FW_INLINE void scatter_source(
     const entry *entries, size_t count, float *diff_plane, size_t width, size_t kernel, const float *weights,
     size_t stride) {
-  typedef float vector __attribute__((vector_size(64)));
-  vector factors[25];
-  for (size_t tap = 0; tap < kernel * kernel; tap++) factors[tap] = *(const vector *)(weights + tap * stride);
+  fw_f32x16 factors[25];
+  for (size_t tap = 0; tap < kernel * kernel; tap++) factors[tap] = *(const fw_f32x16 *)(weights + tap * stride);
   for (size_t i = 0; i < count; i++) {
     const float value = entries[i].value;
     float *target = diff_plane + entries[i].offset;
@@ -100,7 +108,7 @@ FW_INLINE void scatter_source(
     for (size_t y = 0; y < kernel; y++) {
 #pragma clang loop unroll(full)
       for (size_t x = 0; x < kernel; x++) {
-        *(vector *)(target + (y * width + x) * LANES) += value * factors[y * kernel + x];
+        *(fw_f32x16 *)(target + (y * width + x) * LANES) += value * factors[y * kernel + x];
       }
     }
   }
@@ -119,12 +127,14 @@ static void pad_plane(const fw_pooled_convolution *shape, const geometry *g, con
 FW_INLINE void finish_source(
     const fw_pooled_convolution *shape, const geometry *g, const float *padded, const float *src, bool src_rectified,
     float *diff_src) {
+  const fw_f32x16 zero = {0};
   for (size_t row = 0; row < shape->height; row++) {
     const float *from = padded + ((row + shape->padding) * g->padded_width + shape->padding) * LANES;
     const size_t start = row * shape->width * LANES;
-    for (size_t i = 0; i < shape->width * LANES; i++) {
-      const float value = from[i];
-      diff_src[start + i] = !src_rectified || src[start + i] > 0 ? value : 0;
+    for (size_t i = 0; i < shape->width * LANES; i += LANES) {
+      const fw_f32x16 value = *(const fw_f32x16 *)(from + i);
+      const fw_f32x16 source = *(const fw_f32x16 *)(src + start + i);
+      *(fw_f32x16 *)(diff_src + start + i) = src_rectified ? FW_SELECT(source > zero, value, zero) : value;
     }
   }
 }

@@ -2,34 +2,31 @@
 #include "neural_dropout.h"
 
 enum { LANES = 16 };
+typedef uint8_t fw_u8x16 __attribute__((vector_size(16)));
 
-// Strictly larger, so that the first of equals wins; and a NaN, which differs from itself and is then larger than nothing,
-// so that it stays.
-FW_INLINE bool beats(float challenger, float champion) {
-  return (challenger > champion) | (challenger != challenger);
-}
+// Replaces champion by challenger, lane by lane, where that is strictly larger, so that the first of equals wins, or a
+// NaN, which differs from itself and is then smaller than nothing, so that it stays.
+#define FW_CHALLENGE(champion, winner, challenger, number) \
+  do { \
+    const fw_i32x16 wins = ((challenger) > (champion)) | ((challenger) != (challenger)); \
+    champion = FW_SELECT(wins, challenger, champion); \
+    winner = (wins & (number)) | (~wins & (winner)); \
+  } while (0)
 
 FW_INLINE void pool_pixel(
     const float *row0, const float *row1, float *dst, uint8_t *index, bool rectify, bool wants_index) {
-  float best[LANES];
-  uint32_t which[LANES];
-  for (int lane = 0; lane < LANES; lane++) {
-    const float a = row0[lane], b = row0[LANES + lane], c = row1[lane], d = row1[LANES + lane];
-    float value = a;
-    uint32_t winner = 0;
-    winner = beats(b, value) ? 1 : winner;
-    value = beats(b, value) ? b : value;
-    winner = beats(c, value) ? 2 : winner;
-    value = beats(c, value) ? c : value;
-    winner = beats(d, value) ? 3 : winner;
-    value = beats(d, value) ? d : value;
-    if (rectify) value = value < 0 ? 0 : value;
-    best[lane] = value;
-    which[lane] = winner;
-  }
-  for (int lane = 0; lane < LANES; lane++) dst[lane] = best[lane];
+  const fw_f32x16 *first = (const fw_f32x16 *)row0, *second = (const fw_f32x16 *)row1;
+  fw_f32x16 value = first[0];
+  fw_i32x16 winner = {0};
+  FW_CHALLENGE(value, winner, first[1], 1);
+  FW_CHALLENGE(value, winner, second[0], 2);
+  FW_CHALLENGE(value, winner, second[1], 3);
+  const fw_f32x16 zero = {0};
+  if (rectify) value = FW_SELECT(value < zero, zero, value);
+  *(fw_f32x16 *)dst = value;
   if (wants_index) {
-    for (int lane = 0; lane < LANES; lane++) index[lane] = (uint8_t)which[lane];
+    const fw_u8x16 bytes = __builtin_convertvector(winner, fw_u8x16);
+    memcpy(index, &bytes, sizeof bytes);
   }
 }
 
@@ -78,18 +75,16 @@ FW_INLINE void unpool(
     for (size_t row = 0; row < rows; row++) {
       float *row0 = diff_src + 2 * row * width * LANES, *row1 = row0 + width * LANES;
       for (size_t column = 0; column < columns; column++) {
-        float out[4][LANES];
-        for (int lane = 0; lane < LANES; lane++) {
-          float value = diff[lane] * scale;
-          if (rectify) value = dst[lane] > 0 ? value : 0;
-          const uint32_t winner = index[lane];
-          out[0][lane] = winner == 0 ? value : 0;
-          out[1][lane] = winner == 1 ? value : 0;
-          out[2][lane] = winner == 2 ? value : 0;
-          out[3][lane] = winner == 3 ? value : 0;
-        }
-        memcpy(row0, out[0], 2 * sizeof out[0]);
-        memcpy(row1, out[2], 2 * sizeof out[2]);
+        const fw_f32x16 zero = {0};
+        fw_f32x16 value = *(const fw_f32x16 *)diff * scale;
+        if (rectify) value = FW_SELECT(*(const fw_f32x16 *)dst > zero, value, zero);
+        fw_u8x16 bytes;
+        memcpy(&bytes, index, sizeof bytes);
+        const fw_i32x16 winner = __builtin_convertvector(bytes, fw_i32x16);
+        *(fw_f32x16 *)row0 = FW_SELECT(winner == 0, value, zero);
+        *(fw_f32x16 *)(row0 + LANES) = FW_SELECT(winner == 1, value, zero);
+        *(fw_f32x16 *)row1 = FW_SELECT(winner == 2, value, zero);
+        *(fw_f32x16 *)(row1 + LANES) = FW_SELECT(winner == 3, value, zero);
         row0 += 2 * LANES;
         row1 += 2 * LANES;
         diff += LANES;

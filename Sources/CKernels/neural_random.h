@@ -1,11 +1,16 @@
-// Philox4x32-10, eight counters at a time in the low halves of 64-bit lanes: a round is then two widening multiplications,
-// two shifts and four exclusive-ors per vector, and no shuffles.
+// Philox4x32-10, eight counters at a time in the low halves of 64-bit lanes: a round is then two widening
+// multiplications, two shifts and four exclusive-ors per vector, and no shuffles.
 #pragma once
 
 #include <stdint.h>
 
 typedef uint64_t fw_u64x8 __attribute__((vector_size(64)));
 typedef uint32_t fw_u32x16 __attribute__((vector_size(64)));
+typedef int32_t fw_i32x16 __attribute__((vector_size(64)));
+typedef float fw_f32x16 __attribute__((vector_size(64)));
+
+// mask ? a : b, lane by lane, of float vectors; masks are what comparisons give: all bits or none.
+#define FW_SELECT(mask, a, b) ((fw_f32x16)(((mask) & (fw_i32x16)(a)) | (~(mask) & (fw_i32x16)(b))))
 
 #define FW_INLINE static inline __attribute__((always_inline))
 

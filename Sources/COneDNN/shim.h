@@ -4,5 +4,5 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #if DNNL_VERSION_MAJOR != 2
-#error "Freewheel calls the C API of oneDNN 2.x; this is another major version. Install libdnnl-dev 2.x (Debian 12, Ubuntu 22.04)."
+#error "Freewheel calls the C API of oneDNN 2.x, and this is another major version: install libdnnl-dev 2.x (Debian 12)"
 #endif

@@ -10,8 +10,8 @@ internal import CKernels
 /// try plan.backward { fromOffset in … }
 /// ```
 ///
-/// Not `Sendable`: a plan belongs to one thread at a time. A training step allocates nothing in this module; oneDNN keeps
-/// a few small allocations of its own per primitive executed.
+/// Not `Sendable`: a plan belongs to one thread at a time. A training step allocates nothing in this module; oneDNN
+/// keeps a few small allocations of its own per primitive executed.
 public final class Plan {
   /// Where each parameter lies in the arenas.
   public let layout: ParameterLayout
@@ -31,6 +31,7 @@ public final class Plan {
     set { context.lossScale = newValue }
   }
 
+  let model: Sequential
   let program: Program
   let context: RunContext
   private var isBound = false
@@ -42,10 +43,16 @@ public final class Plan {
   ///   - batchSize: examples per batch, at least 1.
   ///   - options: algorithms, dropout, label smoothing.
   /// - Throws: ``PlanError`` that names the layer, what came and what was expected; ``OneDNNError``.
-  public init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions()) throws {
+  public convenience init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions()) throws {
+    try self.init(model, batchSize: batchSize, options: options, usesFusedKernels: true)
+  }
+
+  /// - Parameter usesFusedKernels: off: oneDNN's primitives wherever it has one, for comparison.
+  init(_ model: Sequential, batchSize: Int, options: PlanOptions, usesFusedKernels: Bool) throws {
+    self.model = model
     self.batchSize = batchSize
     self.options = options
-    program = try Program(model, batchSize: batchSize, options: options)
+    program = try Program(model, batchSize: batchSize, options: options, usesFusedKernels: usesFusedKernels)
     layout = program.layout
     classCount = program.classCount
     input = program.input
@@ -95,8 +102,8 @@ public final class Plan {
     return context.lossSum
   }
 
-  /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes it
-  /// into the gradient arena (it does not add). Follows a ``forward(step:firstExample:)``, once.
+  /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes
+  /// it into the gradient arena (it does not add). Follows a ``forward(step:firstExample:)``, once.
   ///
   /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets ≥
   ///   its argument are final, and the weights there are no longer read.
@@ -118,10 +125,11 @@ public final class Plan {
     }
   }
 
-  /// Computes the loss of the first `count` examples of the batch, without dropout. What lies in the rest of ``input`` does
-  /// not matter, as long as it is finite.
+  /// Computes the loss of the first `count` examples of the batch, without dropout. What lies in the rest of ``input``
+  /// does not matter, as long as it is finite.
   ///
-  /// - Returns: the sum of the losses, and how many examples had their largest logit at the label (the first of equals).
+  /// - Returns: the sum of the losses, and how many examples had their largest logit at the label (the first of
+  ///   equals).
   /// - Throws: ``PlanError`` for a count or a label out of range, or an unbound plan; ``OneDNNError``.
   public func evaluate(count: Int) throws -> (lossSum: Double, correct: Int) {
     try checkReady(count: count)

@@ -1,3 +1,5 @@
+internal import CKernels
+
 // Timing a plan's parts in the process that runs it, for `freewheel benchmark plan` and for whoever tunes a network.
 
 /// How long one oneDNN primitive of a plan takes, alone.
@@ -39,14 +41,32 @@ public struct OperationTiming: Sendable, Hashable {
 }
 
 extension Plan {
-  /// Times every oneDNN primitive of a training step alone, over and over on the same bytes, and the convolutions' other
+  /// Times oneDNN's own work on this network: every primitive of a training step made of nothing but primitives (and
+  /// the few loops for which oneDNN has none), each alone, over and over on the same bytes, and the convolutions' other
   /// algorithms beside it.
   ///
+  /// The plan itself runs some of that work in passes of its own, so this is done in a twin of the plan, with
+  /// parameters, gradients and a batch of its own; the plan's are not touched.
+  ///
   /// - Parameter repetitions: executions of each primitive, at least 1, after one that is not counted.
-  /// - Returns: one entry a primitive, in the order of the step. The sum of `bestSeconds` is the floor that the whole step
-  ///   is measured against.
-  /// - Throws: ``PlanError`` unless arenas are bound; ``OneDNNError``. What the gradient arena holds is overwritten.
+  /// - Returns: one entry a primitive, in the order of the step. The sum of `bestSeconds` is the floor that a whole
+  ///   step is measured against.
+  /// - Throws: ``PlanError``; ``OneDNNError``.
   public func timePrimitives(repetitions: Int) throws -> [PrimitiveTiming] {
+    let twin = try Plan(model, batchSize: batchSize, options: options, usesFusedKernels: false)
+    let arenas = UnsafeMutableRawPointer.allocate(
+      byteCount: 2 * twin.layout.count * MemoryLayout<Float>.stride, alignment: 4096)
+    defer { arenas.deallocate() }
+    let parameters = arenas.bindMemory(to: Float.self, capacity: 2 * twin.layout.count)
+    parameters.initialize(repeating: 0, count: 2 * twin.layout.count)
+    try twin.initializeParameters(seed: 1, into: parameters)
+    try twin.bind(parameters: parameters, gradients: parameters + twin.layout.count)
+    if let base = twin.input.baseAddress { fw_uniform_fill(base, 0, twin.input.count, 1, 0, 1) }
+    for index in 0..<batchSize { twin.labels[index] = Int32(index % classCount) }
+    return try twin.timeOwnPrimitives(repetitions)
+  }
+
+  private func timeOwnPrimitives(_ repetitions: Int) throws -> [PrimitiveTiming] {
     _ = try forward(step: 0, firstExample: 0)
     try backward { _ in }
     var timings: [PrimitiveTiming] = []
@@ -120,7 +140,8 @@ extension Duration {
 }
 
 extension CompiledConvolution {
-  /// Builds the convolution's primitive of one direction with another algorithm, in memory of its own, and has it timed.
+  /// Builds the convolution's primitive of one direction with another algorithm, in memory of its own, and has it
+  /// timed.
   /// - Returns: nil where oneDNN has no such implementation.
   fileprivate func alternative(
     _ kernel: ConvolutionKernel, _ direction: PrimitiveRecord.Direction, _ stream: Stream,

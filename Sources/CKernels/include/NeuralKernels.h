@@ -27,8 +27,8 @@ typedef struct {
 /// The four words of Philox4x32-10 for a counter and a key.
 void fw_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/// dst = keep ? scale * src : 0, over examples * count floats, examples in one piece each; where `rectify` is set src is
-/// taken as max(src, 0). Example i draws from the stream of first_example + i. src and dst may be the same.
+/// dst = keep ? scale * src : 0, over examples * count floats, examples in one piece each; where `rectify` is set src
+/// is taken as max(src, 0). Example i draws from the stream of first_example + i. src and dst may be the same.
 void fw_dropout_forward(
     const float *src, float *dst, size_t examples, size_t count, uint64_t first_example, bool rectify,
     const fw_dropout *dropout);
@@ -43,11 +43,12 @@ void fw_relu_forward(const float *src, float *dst, size_t count);
 /// diff = dst > 0 ? scale * diff : 0 in place, where dst is what a ReLU (or a ReLU and a dropout) put out.
 void fw_relu_backward(const float *dst, float *diff, size_t count, float scale);
 
-/// Max-pooling of 2 x 2 windows that do not overlap, over images of 16-channel blocks ([planes][height][width][16], planes =
-/// blocks of channels per example), then max(., 0) where `rectify` is set, then dropout unless its threshold is 0.
+/// Max-pooling of 2 x 2 windows that do not overlap, over images of 16-channel blocks ([planes][height][width][16],
+/// planes = blocks of channels per example), then max(., 0) where `rectify` is set, then dropout unless its threshold
+/// is 0.
 ///
-/// dst is [examples][planes][height/2][width/2][16]; index, of as many bytes, says which of a window's four elements (row
-/// by row; the first, if several are equal) was the largest, and may be NULL. A NaN wins over every number.
+/// dst is [examples][planes][height/2][width/2][16]; index, of as many bytes, says which of a window's four elements
+/// (row by row; the first, if several are equal) was the largest, and may be NULL. A NaN wins over every number.
 void fw_max_pool2_forward(
     const float *src, float *dst, uint8_t *index, size_t examples, size_t planes, size_t height, size_t width,
     uint64_t first_example, bool rectify, const fw_dropout *dropout);
@@ -70,16 +71,17 @@ typedef struct {
 /// Floats of workspace that fw_pooled_convolution_backward needs; 64-byte aligned.
 size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape);
 
-/// Both gradients of a convolution whose output went through fw_max_pool2_forward, straight from the pooling's gradient.
+/// Both gradients of a convolution whose output went through fw_max_pool2_forward, straight from the pooling's
+/// gradient.
 ///
-/// At most a quarter of the convolution's output gradient is not zero (one element a window), and fewer where a ReLU and
-/// a dropout follow. So it is not written out: the elements that are not zero are listed, channel by channel, and each
-/// does its kernel^2 * in_channels multiplications and no others. Sums have a fixed order: over the elements of one
-/// channel of one example, then over the examples.
+/// At most a quarter of the convolution's output gradient is not zero (one element a window), and fewer where a ReLU
+/// and a dropout follow. So it is not written out: the elements that are not zero are listed, channel by channel, and
+/// each does its kernel^2 * in_channels multiplications and no others. Sums have a fixed order: over the elements of
+/// one channel of one example, then over the examples.
 ///
 /// diff, dst, index, rectify, scale: as fw_max_pool2_backward. src: the convolution's source. weights and diff_weights:
-/// [out][kernel][kernel][in]. diff_bias may be NULL. diff_src may be NULL; where src_rectified is set it is zeroed where
-/// src is not positive (src being the output of a ReLU).
+/// [out][kernel][kernel][in]. diff_bias may be NULL. diff_src may be NULL; where src_rectified is set it is zeroed
+/// where src is not positive (src being the output of a ReLU).
 void fw_pooled_convolution_backward(
     const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
     float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
@@ -87,8 +89,8 @@ void fw_pooled_convolution_backward(
 
 /// Sum over the examples of the cross-entropy between softmax(logits) and the target distribution
 /// (1 - smoothing) * onehot(label) + smoothing / classes; examples are added in order, in double precision.
-/// gradient = gradient_scale * d(sum)/d(logits), unless NULL. Adds to *correct, unless NULL, the number of examples whose
-/// largest logit (the first, if several are equal) is the label's. Labels must be in 0 ..< classes.
+/// gradient = gradient_scale * d(sum)/d(logits), unless NULL. Adds to *correct, unless NULL, the number of examples
+/// whose largest logit (the first, if several are equal) is the label's. Labels must be in 0 ..< classes.
 double fw_softmax_cross_entropy(
     const float *logits, const int32_t *labels, size_t examples, size_t classes, double smoothing,
     float gradient_scale, float *gradient, int64_t *correct);

@@ -34,8 +34,8 @@ enum Fusion {
     return pointwise.dropThreshold == 0 ? nil : Node(layer: pointwise, site: node.site)
   }
 
-  /// max(ReLU(a), ReLU(b)) = ReLU(max(a, b)), and so are the gradients: the window's largest element gets it where it is
-  /// positive. A 2×2 pooling leaves a quarter of the elements to rectify.
+  /// max(ReLU(a), ReLU(b)) = ReLU(max(a, b)), and so are the gradients: the window's largest element gets it where it
+  /// is positive. A 2×2 pooling leaves a quarter of the elements to rectify.
   private static func swapReLUAndMaxPool(_ nodes: inout [Node]) {
     guard nodes.count > 1 else { return }
     for index in 1..<nodes.count where nodes[index - 1].layer is ReLU && nodes[index].layer is MaxPool {
@@ -68,15 +68,16 @@ enum Fusion {
     return fused
   }
 
-  /// What is done to each element of a pooling's output is done while it is at hand. A dropout without a ReLU stays on its
-  /// own: its mask cannot be read off the output.
+  /// What is done to each element of a pooling's output is done while it is at hand. A dropout without a ReLU stays on
+  /// its own: its mask cannot be read off the output.
   private static func fusePointwiseIntoMaxPool(_ nodes: [Node]) -> [Node] {
     var fused: [Node] = []
     for node in nodes {
       if let pointwise = node.layer as? Pointwise, pointwise.rectifies, var pool = fused.last?.layer as? MaxPool {
         pool.pointwise = pointwise
         // The dropout's place in the network is part of its stream's key.
-        fused[fused.count - 1] = Node(layer: pool, site: LayerSite(index: node.site.index, label: fused[fused.count - 1].site.label))
+        fused[fused.count - 1] = Node(
+          layer: pool, site: LayerSite(index: node.site.index, label: fused[fused.count - 1].site.label))
       } else {
         fused.append(node)
       }

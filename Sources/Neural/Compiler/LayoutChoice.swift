@@ -2,8 +2,8 @@ extension PlanCompiler {
   /// Chooses between a primitive that takes its arguments in the layouts they already have, and one that picks its own
   /// layouts, which then costs copies.
   ///
-  /// The rule knows no timings: the layouts at hand are kept unless oneDNN has no generated kernel for them (`ref`, or a
-  /// general `gemm`) while it has one for layouts of its own choosing. Figures are in ``ConvolutionRule``.
+  /// The rule knows no timings: the layouts at hand are kept unless oneDNN has no generated kernel for them (`ref`, or
+  /// a general `gemm`) while it has one for layouts of its own choosing. Figures are in ``ConvolutionRule``.
   func preferringLayoutsAtHand(
     _ atHand: () throws(OneDNNError) -> PrimitiveDescriptor, free: () throws(OneDNNError) -> PrimitiveDescriptor
   ) throws(OneDNNError) -> PrimitiveDescriptor {

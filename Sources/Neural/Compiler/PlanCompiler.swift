@@ -1,8 +1,8 @@
 /// Turns layers into operations.
 ///
-/// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all layers
-/// are done the tape is played from the end: each entry reads the gradient of the value it made and sets that of the
-/// value it took. The tape is not tied to a chain: an operation with two inputs would set two gradients.
+/// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all
+/// layers are done the tape is played from the end: each entry reads the gradient of the value it made and sets that
+/// of the value it took. The tape is not tied to a chain: an operation with two inputs would set two gradients.
 final class PlanCompiler {
   let engine: Engine
   let batchSize: Int

@@ -80,8 +80,8 @@ struct Tensor {
 
 /// What flows between two layers: the activations of a whole batch, and later their gradient.
 final class Value {
-  /// Shape of one example, as the layers see it. The descriptor may know more: behind a `Flatten` it still tells channels
-  /// from positions, so that a dense layer can take a blocked source as it is.
+  /// Shape of one example, as the layers see it. The descriptor may know more: behind a `Flatten` it still tells
+  /// channels from positions, so that a dense layer can take a blocked source as it is.
   let shape: [Int]
   let descriptor: MemoryDescriptor
   let buffer: Buffer

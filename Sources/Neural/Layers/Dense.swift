@@ -30,7 +30,8 @@ public struct Dense: Layer, CompilableLayer, Rectifiable {
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let name, input.count == 1 else { return [] }
     let weight = ParameterSpecification(name: "\(name).weight", shape: [features, input[0]], fanIn: input[0])
-    return hasBias ? [weight, ParameterSpecification(name: "\(name).bias", shape: [features], fanIn: input[0])] : [weight]
+    return hasBias
+      ? [weight, ParameterSpecification(name: "\(name).bias", shape: [features], fanIn: input[0])] : [weight]
   }
 
   func rectified() -> (any CompilableLayer)? {

@@ -1,7 +1,7 @@
 /// In training, each element is zero with probability p, else divided by 1-p; in evaluation nothing happens.
 ///
-/// Which elements are dropped is a function of (seed, step, example, layer, element) and of nothing else: neither of the
-/// rank that computes the example nor of its position in the batch. p is rounded to a multiple of 1/65536.
+/// Which elements are dropped is a function of (seed, step, example, layer, element) and of nothing else: neither of
+/// the rank that computes the example nor of its position in the batch. p is rounded to a multiple of 1/65536.
 public struct Dropout: Layer, CompilableLayer {
   /// Probability of an element to be dropped, in 0 ..< 1.
   public let probability: Double

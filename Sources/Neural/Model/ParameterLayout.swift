@@ -1,7 +1,7 @@
 /// Where each parameter of a network lies in the flat arenas (parameters, gradients, optimizer state).
 ///
-/// Arenas hold the tensors in oneDNN's own physical layouts. Padding, inside tensors and between them, is zero and stays
-/// zero: gradients are zero there.
+/// Arenas hold the tensors in oneDNN's own physical layouts. Padding, inside tensors and between them, is zero and
+/// stays zero: gradients are zero there.
 public struct ParameterLayout: Sendable, Hashable {
   /// The tensors, in the network's order, by rising offset.
   public let tensors: [ParameterTensor]

@@ -1,6 +1,7 @@
 /// Networks that the examples and the benchmarks share.
 public enum Models {
-  /// The network of the schedule_free package's MNIST example (and of PyTorch's): 1.2 million parameters, named as there.
+  /// The network of the schedule_free package's MNIST example (and of PyTorch's): 1.2 million parameters, named as
+  /// there.
   ///
   /// Input 1 × 28 × 28, ten classes.
   public static func mnist() -> Sequential {
