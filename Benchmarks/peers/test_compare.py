@@ -88,7 +88,7 @@ class RunFreewheel(unittest.TestCase):
 class Arguments(unittest.TestCase):
     def test_impossible_values_are_refused(self):
         for flags in (["--pairs", "0"], ["--steps", "50", "--warmup-steps", "40"], ["--ranks", "0"],
-                      ["--steps", "480", "--ranks", "2"]):
+                      ["--steps", "480", "--ranks", "2"], ["--data", "/nowhere"]):
             with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
                 compare.parse_arguments(flags)
 

@@ -50,8 +50,8 @@ class Network(nn.Module):
         return self.fc2(self.dropout2(hidden))
 
 
-class DataError(Exception):
-    """A data file that is missing or not what its header says."""
+class DataError(SystemExit):
+    """A data file that is missing or not what its header says; uncaught, it ends the program with that line."""
 
 
 def read_idx(path: pathlib.Path) -> torch.Tensor:
