@@ -1,4 +1,5 @@
-// Collectives with long counts. Pieces are made from arguments that all ranks share, so that all ranks make the same calls.
+// Collectives with long counts. Pieces are made from arguments that all ranks share, so that all ranks make the same
+// calls.
 #include <limits.h>
 #include <string.h>
 #include <time.h>
@@ -115,8 +116,8 @@ cmpi_result cmpi_all_gather_v(
   return cmpi_ok();
 }
 
-/// Waits for one receive and checks that it got as many elements as were expected: MPI itself only refuses messages that are
-/// too long.
+/// Waits for one receive and checks that it got as many elements as were expected: MPI itself only refuses messages
+/// that are too long.
 static cmpi_result wait_for_receive(MPI_Request *request, int expected, MPI_Datatype datatype) {
   MPI_Status status;
   int elements = 0;
@@ -126,8 +127,8 @@ static cmpi_result wait_for_receive(MPI_Request *request, int expected, MPI_Data
   return cmpi_ok();
 }
 
-/// Waits for `receives` receives and then `sends` sends in `scratch->requests`; after an error none of the receives can write to
-/// the caller's memory any more.
+/// Waits for `receives` receives and then `sends` sends in `scratch->requests`; after an error none of the receives can
+/// write to the caller's memory any more.
 ///
 /// One by one rather than with MPI_Waitall, which in Open MPI 4.1.4 can spin for ever when several requests fail.
 static cmpi_result wait_for_exchange(cmpi_scratch *scratch, int receives, int sends, MPI_Datatype datatype) {
@@ -151,9 +152,10 @@ static cmpi_result wait_for_exchange(cmpi_scratch *scratch, int receives, int se
   return result;
 }
 
-// Point-to-point rather than MPI_Alltoallv: its counts and displacements are ints, and whether they fit is known to each pair of
-// ranks alone, so ranks could not agree without another collective on who makes which call. Each pair knows its two counts; round
-// i carries the i-th piece of every pair that has one. Open MPI's own algorithm is the same: post all, wait for all.
+// Point-to-point rather than MPI_Alltoallv: its counts and displacements are ints, and whether they fit is known to
+// each pair of ranks alone, so ranks could not agree without another collective on who makes which call. Each pair
+// knows its two counts; round i carries the i-th piece of every pair that has one. Open MPI's own algorithm is the
+// same: post all, wait for all.
 cmpi_result cmpi_all_to_all_v(
     const void *send, const long *send_counts, const long *send_offsets, void *receive, const long *receive_counts,
     const long *receive_offsets, cmpi_type type, MPI_Comm comm, cmpi_scratch *scratch, long piece) {

@@ -54,8 +54,8 @@ static int read_text_variable(const char *name, char *text, size_t capacity) {
 }
 
 void cmpi_window_folder(char *path, size_t capacity) {
-  // Open MPI 4's name for it, which holds what mpirun flags, environment and files have made of the default. Other versions
-  // and libraries use /dev/shm.
+  // Open MPI 4's name for it, which holds what mpirun flags, environment and files have made of the default. Other
+  // versions and libraries use /dev/shm.
   if (!read_text_variable("osc_sm_backing_directory", path, capacity)) snprintf(path, capacity, "/dev/shm");
 }
 

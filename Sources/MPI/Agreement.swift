@@ -4,9 +4,12 @@ internal import CMPI
 public protocol CollectiveError: Error {
   /// How many ranks throw this error together.
   var participantCount: Int { get }
+  /// The rank, in the world, that reports the error when nobody catches it.
+  var reportingRank: Int { get }
 }
 
-/// Something failed on one rank, and every rank of the communicator knows: thrown by `Communicator.agree` on all of them.
+/// Something failed on one rank, and every rank of the communicator knows: thrown by `Communicator.agree` on all of
+/// them.
 public struct PeerError: CollectiveError, CustomStringConvertible {
   /// What was being done.
   public let what: String
@@ -25,6 +28,9 @@ public struct PeerError: CollectiveError, CustomStringConvertible {
   /// This rank's own error; nil where all was well on this rank.
   public let underlying: (any Error)?
 
+  /// The lowest rank that failed.
+  public var reportingRank: Int { rank }
+
   /// `rank 1 of 4 on HOST: WHAT: CAUSE`, on one line.
   public var description: String {
     let others = failureCount > 1 ? " (and on \(failureCount - 1) more of \(participantCount) ranks)" : ""
@@ -35,12 +41,13 @@ public struct PeerError: CollectiveError, CustomStringConvertible {
 extension Communicator {
   /// Runs `body` on every rank and makes all ranks agree on whether it worked: all return, or all throw.
   ///
-  /// For work that can fail on one rank alone, such as reading a file, while the others would wait for it in the next collective.
-  /// `body` itself may use the communicator only in ways that fail on all ranks alike.
+  /// For work that can fail on one rank alone, such as reading a file, while the others would wait for it in the next
+  /// collective. `body` itself may use the communicator only in ways that fail on all ranks alike.
   ///
   /// - Parameter what: what is being done, for the message, such as "reading the data".
-  /// - Throws: `PeerError` on every rank when `body` threw on any, naming the lowest one that failed. When that rank's error was
-  ///   itself a `PeerError`, agreed on within `body`, it is thrown as it was. `MPIError` when the agreement itself fails.
+  /// - Throws: `PeerError` on every rank when `body` threw on any, naming the lowest one that failed. When that rank's
+  ///   error was itself a `PeerError`, agreed on within `body`, it is thrown as it was. `MPIError` when the agreement
+  ///   itself fails.
   public func agree<R>(on what: String, _ body: () throws -> R) throws -> R {
     let result = Result(catching: body)
     var failure: (any Error)?
@@ -59,7 +66,8 @@ extension Communicator {
       failureCount: Int(field(4)) ?? failureCount, participantCount: size, underlying: failure)
   }
 
-  /// What the other ranks need of an error: what, rank, host, cause, and, for an error agreed on before, its count of failures.
+  /// What the other ranks need of an error: what, rank, host, cause, and, for an error agreed on before, its count of
+  /// failures.
   private func fields(of error: any Error, what: String) throws -> [String] {
     if let peer = error as? PeerError {
       return [peer.what, String(peer.rank), peer.host, peer.cause, String(peer.failureCount)]

@@ -12,7 +12,8 @@ extension Communicator {
 
   /// Replaces each element by its sum over all ranks. All buffers have the same length.
   ///
-  /// The order of the sum is the MPI library's: it may differ with the number of elements, but every rank gets the same bits.
+  /// The order of the sum is the MPI library's: it may differ with the number of elements, but every rank gets the same
+  /// bits.
   /// - Throws: `MPIError`.
   public func allReduceSum<T: MPINumber>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     try allReduce(buffer, CMPI_SUM)
@@ -58,8 +59,8 @@ extension Communicator {
         send.baseAddress, send.count, receive.baseAddress, T.mpiElementType.code, handle, largestPiece))
   }
 
-  /// Gathers `counts[r]` elements from each rank r to `receive + offsets[r]`, on every rank. Nothing is copied where `send` is
-  /// `receive + offsets[rank]` already.
+  /// Gathers `counts[r]` elements from each rank r to `receive + offsets[r]`, on every rank. Nothing is copied where
+  /// `send` is `receive + offsets[rank]` already.
   ///
   /// `count` is `counts[rank]`. `counts` and `offsets` hold `size` numbers, the same on every rank.
   /// - Throws: `MPIError`.
@@ -72,9 +73,9 @@ extension Communicator {
         send, count, receive, counts, offsets, T.mpiElementType.code, handle, scratch, largestPiece))
   }
 
-  /// Sends `sendCounts[r]` elements from `send + sendOffsets[r]` to each rank r, and receives `receiveCounts[r]` elements from
-  /// each rank r at `receive + receiveOffsets[r]`. What a rank sends must be what its receiver expects. All arrays hold `size`
-  /// numbers; the two memories must not overlap.
+  /// Sends `sendCounts[r]` elements from `send + sendOffsets[r]` to each rank r, and receives `receiveCounts[r]`
+  /// elements from each rank r at `receive + receiveOffsets[r]`. What a rank sends must be what its receiver expects.
+  /// All arrays hold `size` numbers; the two memories must not overlap.
   /// - Throws: `MPIError`, also when a message is shorter or longer than its receiver expects.
   public func allToAll<T: MPIElement>(
     send: UnsafePointer<T>, sendCounts: UnsafePointer<Int>, sendOffsets: UnsafePointer<Int>,
@@ -86,8 +87,8 @@ extension Communicator {
         largestPiece))
   }
 
-  /// Gathers `counts[r]` elements from each rank r to `receive + offsets[r]` at `root`. `receive`, `counts` and `offsets` (`size`
-  /// numbers each) are used at the root only, and may be nil elsewhere.
+  /// Gathers `counts[r]` elements from each rank r to `receive + offsets[r]` at `root`. `receive`, `counts` and
+  /// `offsets` (`size` numbers each) are used at the root only, and may be nil elsewhere.
   /// - Throws: `MPIError`, also at the root when a rank sends another number of elements.
   public func gather<T: MPIElement>(
     send: UnsafePointer<T>, count: Int, receive: UnsafeMutablePointer<T>?, counts: UnsafePointer<Int>?,

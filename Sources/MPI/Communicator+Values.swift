@@ -55,8 +55,8 @@ extension Communicator {
     return received
   }
 
-  /// The value of `root`, on every rank. Other ranks may pass nil; `root` must not. Finite floating-point values arrive bit for bit;
-  /// others cannot be encoded.
+  /// The value of `root`, on every rank. Other ranks may pass nil; `root` must not. Finite floating-point values arrive
+  /// bit for bit; others cannot be encoded.
   ///
   /// The root encodes before anything is sent; when that fails all ranks throw.
   /// - Throws: `MPIError`; `PeerError` on every rank when the value cannot be encoded or decoded.

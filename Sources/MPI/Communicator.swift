@@ -2,19 +2,20 @@ internal import CMPI
 
 /// A group of ranks that exchange messages, and this process's place in it.
 ///
-/// Not `Sendable`: one thread at a time may use a communicator. A thread that communicates while others do needs a communicator
-/// of its own (`duplicate`) and `MPIRuntime.threadLevel == .multiple`.
+/// Not `Sendable`: one thread at a time may use a communicator. A thread that communicates while others do needs a
+/// communicator of its own (`duplicate`) and `MPIRuntime.threadLevel == .multiple`.
 ///
-/// Every method but the properties is collective: all ranks of the communicator must call it, in the same order. A method that
-/// throws `MPIError` on one rank leaves the others where they are; code that can fail on one rank alone belongs into `agree`.
+/// Every method but the properties is collective: all ranks of the communicator must call it, in the same order. A
+/// method that throws `MPIError` on one rank leaves the others where they are; code that can fail on one rank alone
+/// belongs into `agree`.
 public final class Communicator {
   /// This process's number in the group, from 0.
   public let rank: Int
   /// The number of ranks in the group.
   public let size: Int
 
-  /// The most elements that one MPI call handles, at most 2³¹-1; buffers with more are handled in several calls. Must be the same
-  /// on every rank. Only tests have a reason to change it.
+  /// The most elements that one MPI call handles, at most 2³¹-1; buffers with more are handled in several calls. Must
+  /// be the same on every rank. Only tests have a reason to change it.
   public var largestPiece = 1 << 28
 
   let handle: MPI_Comm
@@ -58,9 +59,9 @@ public final class Communicator {
     return try Communicator(adopting: copy, call: "MPI_Comm_dup")
   }
 
-  /// Frees the communicator before the end of the program; it must not be used again. Collective. Without this it is freed by
-  /// `MPIRuntime.finalize`: not when the object ends, because one rank alone may be unwinding from an error. Does nothing for the
-  /// world, and the second time.
+  /// Frees the communicator before the end of the program; it must not be used again. Collective. Without this it is
+  /// freed by `MPIRuntime.finalize`: not when the object ends, because one rank alone may be unwinding from an error.
+  /// Does nothing for the world, and the second time.
   /// - Throws: `MPIError`.
   public func free() throws {
     if let serial { try MPIRuntime.free(serial: serial) }

@@ -3,14 +3,15 @@ import Glibc
 
 /// The frame of a program that runs under MPI.
 public enum MPIProgram {
-  /// Initialises MPI, runs `body` with the communicator of all ranks, finalises MPI, and exits with the code `body` returned,
-  /// which mpirun passes on.
+  /// Initialises MPI, runs `body` with the communicator of all ranks, finalises MPI, and exits with the code `body`
+  /// returned, which mpirun passes on.
   ///
   /// An uncaught error ends the whole job with code 1 and one line on standard error, `rank 1 of 2 on HOST: CAUSE`:
   ///
-  /// * thrown by every rank, alike or agreed on (`Communicator.agree`): each distinct cause is printed once, and all ranks exit;
-  /// * thrown by some ranks while others work, wait in a collective, or spin on shared memory: after a moment for others to fail
-  ///   too, it is printed and MPI ends all ranks.
+  /// * thrown by every rank, alike or agreed on (`Communicator.agree`): each distinct cause is printed once, and all
+  ///   ranks exit;
+  /// * thrown by some ranks while others work, wait in a collective, or spin on shared memory: after a moment for
+  ///   others to fail too, it is printed and MPI ends all ranks.
   public static func run(_ body: (Communicator) throws -> Int32) -> Never {
     cmpi_line_buffer_output()
     let code: Int32
@@ -25,10 +26,6 @@ public enum MPIProgram {
     exit(code)
   }
 
-  /// How long a failed rank waits for the others to fail too before it takes the job down.
-  private static let patienceMilliseconds = 2_000
-  /// The same for an error that all ranks are known to throw.
-  private static let collectivePatienceMilliseconds = 60_000
   private static let failureCode: Int32 = 1
 
   private static func fail(_ error: any Error) -> Never {
@@ -39,11 +36,7 @@ public enum MPIProgram {
       printLine("\(singleLine(error)) [on \(MPIRuntime.hostName)]")
       MPIRuntime.abort(code: failureCode)
     }
-    let participants = (error as? any CollectiveError)?.participantCount ?? 1
-    // Where only some ranks fail, the lowest runs out of patience first, and takes the others down before they speak too.
-    let patience =
-      participants == world.size
-      ? collectivePatienceMilliseconds : patienceMilliseconds + 100 * min(world.rank, 20)
+    let patience = patienceMilliseconds(for: error, world: world)
     let cause = singleLine(error)
     let line = error is PeerError ? cause : "rank \(world.rank) of \(world.size) on \(MPIRuntime.hostName): \(cause)"
 
@@ -58,10 +51,23 @@ public enum MPIProgram {
     if world.rank == 0 {
       for rank in 0..<world.size where causes.firstIndex(of: causes[rank]) == rank { printLine(lines[rank]) }
     }
-    // Finalising is what a job that ends as one should do, but a thread left behind in a collective may keep it from ending.
+    // Finalising is what a job that ends as one should do, but a thread left behind in a collective may keep it from
+    // ending.
     cmpi_exit_after(10, failureCode)
     MPIRuntime.finalize(freeingHandles: false)
     exit(failureCode)
+  }
+
+  /// How long a failed rank waits for all others to fail too before it speaks, and takes the job down.
+  private static func patienceMilliseconds(for error: any Error, world: Communicator) -> Int {
+    guard let error = error as? any CollectiveError else {
+      // Where several ranks fail, the lowest speaks first, and takes the others down before their turn comes.
+      return 2_000 + 100 * min(world.rank, 20)
+    }
+    // All others are known to come, however slow their way out is. In a part of the job one rank speaks for the part,
+    // and the rest only if that one cannot.
+    let others = error.participantCount == world.size ? 60_000 : 2_000
+    return error.reportingRank == world.rank ? others : others + 10_000
   }
 
   /// In one write where the system allows, so that lines of several ranks do not mix.

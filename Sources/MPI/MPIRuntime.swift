@@ -18,8 +18,8 @@ public enum MPIRuntime {
     public static func < (a: ThreadLevel, b: ThreadLevel) -> Bool { a.rawValue < b.rawValue }
   }
 
-  /// Initialises MPI, for calls from several threads where the library can, with errors that are returned and thrown rather
-  /// than fatal. Does nothing when this was done before. Without mpirun the process is the only rank of its job.
+  /// Initialises MPI, for calls from several threads where the library can, with errors that are returned and thrown
+  /// rather than fatal. Does nothing when this was done before. Without mpirun the process is the only rank of its job.
   ///
   /// - Throws: `MPIError` when MPI cannot be initialised, or has been finalised already.
   public static func initialize() throws {
@@ -37,8 +37,9 @@ public enum MPIRuntime {
     }
   }
 
-  /// Frees every communicator and window that is still there, in the order of their creation, and finalises MPI. Collective over
-  /// all ranks. Afterwards no communicator may be used and the memory of windows is gone. Does nothing unless MPI is initialised.
+  /// Frees every communicator and window that is still there, in the order of their creation, and finalises MPI.
+  /// Collective over all ranks. Afterwards no communicator may be used and the memory of windows is gone. Does nothing
+  /// unless MPI is initialised.
   public static func finalize() {
     finalize(freeingHandles: true)
   }
@@ -66,8 +67,8 @@ public enum MPIRuntime {
 
   // MARK: Within the library
 
-  /// Ends MPI. On the way out of an error ranks may own different handles, and freeing, which is collective, could hang: the
-  /// handles are then left to the end of the process.
+  /// Ends MPI. On the way out of an error ranks may own different handles, and freeing, which is collective, could
+  /// hang: the handles are then left to the end of the process.
   static func finalize(freeingHandles: Bool) {
     let (owned, error, ownsLibrary): ([OwnedHandle], Handle<MPI_Comm>?, Bool) = state.withLock { state in
       guard state.isInitialized else { return ([], nil, false) }
@@ -89,8 +90,8 @@ public enum MPIRuntime {
 
   /// Remembers a handle until it is freed, at the latest by `finalize`.
   ///
-  /// Handles are not freed where the Swift object that holds them ends: freeing is collective, and a rank whose stack unwinds
-  /// because of an error would wait for ranks that know nothing of it.
+  /// Handles are not freed where the Swift object that holds them ends: freeing is collective, and a rank whose stack
+  /// unwinds because of an error would wait for ranks that know nothing of it.
   static func adopt(_ kind: OwnedHandle.Kind) -> Int {
     state.withLock { state in
       state.nextSerial += 1
@@ -128,8 +129,8 @@ public enum MPIRuntime {
 
 /// An MPI handle that may be kept where any thread can reach it.
 ///
-/// Sound because a handle is a name, not memory of ours: only MPI looks behind it, and MPI has its own rules about threads, which
-/// the owner of the communicator or window keeps.
+/// Sound because a handle is a name, not memory of ours: only MPI looks behind it, and MPI has its own rules about
+/// threads, which the owner of the communicator or window keeps.
 struct Handle<Value>: @unchecked Sendable {
   let value: Value
 }

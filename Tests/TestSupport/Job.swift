@@ -25,8 +25,8 @@ public struct JobResult: Sendable, CustomStringConvertible {
 
 /// A running program and all its children: one session, so that nothing of it can outlive a test.
 ///
-/// mpirun puts every rank into a process group of its own, so a group cannot be killed as a whole; but all of them stay in the
-/// session that the job's first process leads, and a session's members are found in /proc.
+/// mpirun puts every rank into a process group of its own, so a group cannot be killed as a whole; but all of them stay
+/// in the session that the job's first process leads, and a session's members are found in /proc.
 public final class Job: Sendable {
   /// The first process: mpirun, or the program itself when it runs alone.
   public let processIdentifier: pid_t
@@ -36,8 +36,8 @@ public final class Job: Sendable {
 
   /// Starts `executable` as the leader of a new session, standard input empty, both outputs captured.
   ///
-  /// The job gets the test's environment with one OpenMP thread a rank and without the variables of an MPI job the tests
-  /// themselves may run in; `environment` overrides. Waits for a free slot first (see `JobSlots`).
+  /// The job gets the test's environment with one OpenMP thread a rank and without the variables of an MPI job the
+  /// tests themselves may run in; `environment` overrides. Waits for a free slot first (see `JobSlots`).
   /// - Throws: `RunnerError` when the process cannot be created.
   public static func start(
     executable: String, arguments: [String], environment: [String: String] = [:], directory: String? = nil,
@@ -96,8 +96,8 @@ public final class Job: Sendable {
   /// What the job has written to standard error so far.
   public var standardError: String { errorOutput.text }
 
-  /// Waits until standard output or standard error holds `text`; false when it did not within `limit` or before the end of
-  /// the job.
+  /// Waits until standard output or standard error holds `text`; false when it did not within `limit` or before the end
+  /// of the job.
   public func waitForOutput(_ text: String, within limit: Duration = .seconds(30)) async -> Bool {
     let deadline = ContinuousClock.now + limit
     while ContinuousClock.now < deadline {

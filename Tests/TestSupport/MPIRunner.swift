@@ -14,8 +14,8 @@ public struct RunnerError: Error, CustomStringConvertible {
 /// #expect(result.exitCode == 0, "\(result)")
 /// ```
 ///
-/// However many tests run at once, only as many jobs run as the machine has room for; the others wait for their turn, and
-/// their time limit counts from their own start.
+/// However many tests run at once, only as many jobs run as the machine has room for; the others wait for their turn,
+/// and their time limit counts from their own start.
 public enum MPIRunner {
   /// Runs `program` on `ranks` ranks under mpirun and waits for its end.
   ///

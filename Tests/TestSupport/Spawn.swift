@@ -2,7 +2,8 @@ import Foundation
 
 /// One output stream of a job, captured in an unnamed temporary file.
 ///
-/// A file rather than a pipe: it never fills up, so nothing has to drain it while the job runs, and it can be read at any time.
+/// A file rather than a pipe: it never fills up, so nothing has to drain it while the job runs, and it can be read at
+/// any time.
 final class CapturedStream: Sendable {
   let descriptor: Int32
 

@@ -1,8 +1,9 @@
 // What Swift cannot import from <mpi.h>, and what MPI-3 cannot count.
 //
-// MPI's handles and constants are macros, which Swift's importer does not see; here they become inline functions. Counts in MPI-3
-// are `int`; here they are `long`, and a call on more elements than `piece` is made in several calls. Every function returns a
-// cmpi_result, so that the Swift side looks at codes in one place and can name the MPI call that failed.
+// MPI's handles and constants are macros, which Swift's importer does not see; here they become inline functions.
+// Counts in MPI-3 are `int`; here they are `long`, and a call on more elements than `piece` is made in several calls.
+// Every function returns a cmpi_result, so that the Swift side looks at codes in one place and can name the MPI call
+// that failed.
 //
 // Types such as MPI_Comm and plain numbers such as MPI_SUCCESS need no wrapping and are used from <mpi.h> directly.
 #ifndef CMPI_H
@@ -116,8 +117,8 @@ cmpi_result cmpi_all_reduce(
     void *buffer, long count, cmpi_type type, cmpi_operation operation, MPI_Comm comm, long piece);
 /// Equal counts: `count` elements from each rank, size * count received.
 cmpi_result cmpi_all_gather(const void *send, long count, void *receive, cmpi_type type, MPI_Comm comm, long piece);
-/// In place where `send` already lies at its offset in `receive`. `counts` must be the same on every rank, and `offsets` too
-/// where they span more than INT_MAX elements.
+/// In place where `send` already lies at its offset in `receive`. `counts` must be the same on every rank, and
+/// `offsets` too where they span more than INT_MAX elements.
 cmpi_result cmpi_all_gather_v(
     const void *send, long count, void *receive, const long *counts, const long *offsets, cmpi_type type, MPI_Comm comm,
     cmpi_scratch *scratch, long piece);

@@ -71,7 +71,8 @@ private func checkEqualGather(_ communicator: Communicator, count: Int) throws {
   try expectEqual(received, expected, "equal all-gather of \(count) in place")
 }
 
-/// Rank r has `count + 3r` elements, but rank 1 has none; blocks lie in reverse order, with gaps that must stay as they were.
+/// Rank r has `count + 3r` elements, but rank 1 has none; blocks lie in reverse order, with gaps that must stay as they
+/// were.
 private func checkUnevenGather(_ communicator: Communicator, count: Int, inPlace: Bool) throws {
   let size = communicator.size
   let counts = (0..<size).map { $0 == 1 ? 0 : count + 3 * $0 }

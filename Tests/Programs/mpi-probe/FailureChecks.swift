@@ -4,6 +4,7 @@ import Synchronization
 /// Agreement: all succeed, one fails, several fail, and agreements within agreements.
 func checkAgreement(_ world: Communicator) throws {
   try expectEqual(try world.agree(on: "nothing") { world.rank * 2 }, world.rank * 2, "result")
+  let hosts = try world.allGather(MPIRuntime.hostName)
   for failing in 0..<world.size {
     let error = try expectThrows(PeerError.self, "agree") {
       try world.agree(on: "reading the data") {
@@ -12,7 +13,7 @@ func checkAgreement(_ world: Communicator) throws {
     }
     try expectEqual(
       "\(error)",
-      "rank \(failing) of \(world.size) on \(MPIRuntime.hostName): reading the data: no file 'a:\(failing)' at all",
+      "rank \(failing) of \(world.size) on \(hosts[failing]): reading the data: no file 'a:\(failing)' at all",
       "message")
     try expectEqual(error.underlying is ProbeError, world.rank == failing, "underlying error")
     try expectEqual(error.participantCount, world.size, "participants")

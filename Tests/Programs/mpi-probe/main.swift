@@ -1,5 +1,5 @@
-// Checks the MPI room from within: started by tests under mpirun, each subcommand checks its results itself and ends with an error
-// that says what differed.
+// Checks the MPI room from within: started by tests under mpirun, each subcommand checks its results itself and ends
+// with an error that says what differed.
 import Glibc
 import MPI
 
