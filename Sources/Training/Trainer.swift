@@ -59,6 +59,10 @@ public final class Trainer {
         options: PlanOptions(
           convolution: options.convolution, dropoutScale: options.dropoutScale,
           labelSmoothing: options.labelSmoothing, seed: options.seed))
+      guard plan.classCount >= data.training.classCount else {
+        throw TrainingError.tooFewOutputs(
+          outputs: plan.classCount, classes: data.training.classCount, data: data.training.name)
+      }
       return (sampler, plan)
     }
     self.sampler = sampler

@@ -23,6 +23,9 @@ struct PlanBenchmark: ParallelCommand {
   @Option(help: "Repetitions; medians are printed.")
   var repetitions: Int = 50
 
+  @Flag(help: "Also time every operation of the plan, Freewheel's own among them, in the middle of whole steps.")
+  var operations = false
+
   func validate() throws {
     guard batchSize >= 1 else { throw ValidationError("--batch-size is \(batchSize); expected 1 or more") }
     guard repetitions >= 1 else { throw ValidationError("--repetitions is \(repetitions); expected 1 or more") }
@@ -57,6 +60,7 @@ struct PlanBenchmark: ParallelCommand {
     }
     guard world.rank == 0 else { return 0 }
     print(report(plan, steps: steps, primitives: primitives))
+    if operations { print(try operationReport(plan)) }
     return 0
   }
 }
@@ -95,6 +99,23 @@ extension PlanBenchmark {
       String(
         format: "whole step (forward and backward): median %.3f ms, fastest %.3f ms; %.3f of the sum of the best primitives",
         step * 1e3, (steps.min() ?? 0) * 1e3, step / floor))
+    return lines.joined(separator: "\n")
+  }
+
+  /// A table of all operations of the plan, as they run in whole steps.
+  private func operationReport(_ plan: Plan) throws -> String {
+    var lines = ["", "operations in the middle of whole steps: median ms, fastest ms"]
+    let timings = try plan.timeOperations(repetitions: repetitions)
+    for timing in timings {
+      let kind = timing.isPrimitive ? "oneDNN" : "own"
+      let label = timing.label + String(repeating: " ", count: max(1, 44 - timing.label.count))
+      lines.append(
+        String(format: "%8.3f %8.3f  ", timing.seconds * 1e3, timing.fastestSeconds * 1e3) + label + kind)
+    }
+    lines.append(
+      String(
+        format: "%8.3f %8.3f  sum", timings.map(\.seconds).reduce(0, +) * 1e3,
+        timings.map(\.fastestSeconds).reduce(0, +) * 1e3))
     return lines.joined(separator: "\n")
   }
 }
