@@ -56,7 +56,9 @@ import Testing
     // FREEWHEEL_CORES, which the tests set, is handed on like any other such variable.
     let exports = "-x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES PROGRAM"
     #expect(try line(["--hosts", "a:2,b:2"]) == "--host a:2,b:2 --bind-to none \(exports)")
-    #expect(try line(["--hosts", "a.b.c,10.0.0.1:64", "-n", "9"]) == "--host a.b.c,10.0.0.1:64 -n 9 --bind-to none \(exports)")
+    #expect(
+      try line(["--hosts", "a.b.c,10.0.0.1:64", "-n", "9"])
+        == "--host a.b.c,10.0.0.1:64 -n 9 --bind-to none \(exports)")
     #expect(
       try line(["--hosts", "a:2,b:2", "--threads", "8"], ["LD_LIBRARY_PATH": "/opt/lib", "FREEWHEEL_LOG": "debug"])
         == "--host a:2,b:2 --map-by slot:PE=8 --bind-to core -x OMP_NUM_THREADS=8 -x LD_LIBRARY_PATH "
