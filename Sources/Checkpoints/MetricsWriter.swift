@@ -29,9 +29,13 @@ public enum MetricValue: Sendable, Hashable {
 extension MetricValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByStringLiteral,
   ExpressibleByBooleanLiteral
 {
+  /// An `.integer`.
   public init(integerLiteral value: Int) { self = .integer(value) }
+  /// A `.number`.
   public init(floatLiteral value: Double) { self = .number(value) }
+  /// A `.text`.
   public init(stringLiteral value: String) { self = .text(value) }
+  /// A `.flag`.
   public init(booleanLiteral value: Bool) { self = .flag(value) }
 }
 
