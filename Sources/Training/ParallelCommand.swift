@@ -12,6 +12,10 @@ import MPI
 /// }
 /// ```
 public protocol ParallelCommand: ParsableCommand {
+  /// Whether SIGTERM, SIGINT and SIGUSR1 ask the program to save and stop rather than end it at once. True unless said otherwise;
+  /// only what ``Trainer`` does heeds them, so a program that does something else says false.
+  static var savesOnSignals: Bool { get }
+
   /// Does the work, collectively over all ranks.
   ///
   /// - Parameter world: all ranks of the job.
@@ -20,9 +24,13 @@ public protocol ParallelCommand: ParsableCommand {
 }
 
 extension ParallelCommand {
+  /// Training programs save.
+  public static var savesOnSignals: Bool { true }
+
   /// Starts MPI, parses the command line, runs the command (or subcommand) and ends the process, on every rank. Messages about the
   /// command line are printed by one rank only.
   public static func main() {
+    if savesOnSignals { StopSignal.install() }
     MPIProgram.run { world in
       let outcome = Result { try parseAsRoot() }
       guard let code = try reportFailure(of: outcome.map { _ in }, on: world) else {

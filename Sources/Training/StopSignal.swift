@@ -12,39 +12,40 @@ enum StopSignal {
   /// A stop was asked for. Relaxed: the flag carries no other data with it.
   static var isRequested: Bool { stopFlag.load(ordering: .relaxed) }
 
-  /// From now on the three signals set the flag instead of ending the process.
+  /// From now on the three signals set the flag instead of ending the process; a second SIGINT ends it. To be called before any
+  /// other thread exists, MPI's among them, for threads inherit what is blocked.
   ///
-  /// The computing thread must never run a signal handler: some of oneDNN's generated kernels keep data where the stack pointer
-  /// points or use that register otherwise, and the frame that the kernel pushes for a handler then overwrites memory. So the
-  /// signals are blocked in this thread, and a thread made for it waits for them. MPI's own threads, which exist already and do not
-  /// block them, may be handed one as well; a handler that only stores to a lock-free atomic serves them. SIGPIPE is ignored: a reader
-  /// of our output that goes away must not end the run.
+  /// The computing thread must never run a signal handler: some of oneDNN's generated kernels use the stack pointer in ways of
+  /// their own, and the frame that the operating system pushes for a handler then overwrites memory. So the signals are blocked
+  /// everywhere, and a thread made for it waits for them. SIGPIPE is ignored: a reader of our output that goes away must not end the
+  /// run.
   static func install() {
     stopFlag.store(false, ordering: .relaxed)
-    var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in stopFlag.store(true, ordering: .relaxed) }
-    action.sa_flags = SA_RESTART | Int32(SA_ONSTACK)
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    for signal in [SIGTERM, SIGINT, SIGUSR1] {
-      sigaction(signal, &action, nil)
-      sigaddset(&signals, signal)
-    }
-    signal(SIGPIPE, SIG_IGN)
+    var signals = waitedFor
+    // A background job of a shell without job control is started with SIGINT ignored; ignored signals cannot be waited for.
+    for signal in [SIGTERM, SIGINT, SIGUSR1] { _ = Glibc.signal(signal, SIG_DFL) }
+    _ = signal(SIGPIPE, SIG_IGN)
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     var thread = pthread_t()
     let result = pthread_create(
       &thread, nil,
       { _ in
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGUSR1] { sigaddset(&signals, signal) }
+        var signals = StopSignal.waitedFor
         var received: Int32 = 0
         while true {
-          if sigwait(&signals, &received) == 0 { stopFlag.store(true, ordering: .relaxed) }
+          guard sigwait(&signals, &received) == 0 else { continue }
+          if received == SIGINT && StopSignal.isRequested { _exit(128 + SIGINT) }
+          stopFlag.store(true, ordering: .relaxed)
         }
       }, nil)
-    // Without a thread to wait for them, the signals must reach this one: better a rare accident than a deaf run.
+    // Without a thread to wait for them, the signals keep their ordinary effect of ending the process.
     if result == 0 { pthread_detach(thread) } else { pthread_sigmask(SIG_UNBLOCK, &signals, nil) }
+  }
+
+  private static var waitedFor: sigset_t {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for signal in [SIGTERM, SIGINT, SIGUSR1] { sigaddset(&signals, signal) }
+    return signals
   }
 }

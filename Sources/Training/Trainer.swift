@@ -117,7 +117,6 @@ public final class Trainer {
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     if let note = startNotice { try report(.notice(note)) }
-    StopSignal.install()
     clock.start()
     var stopped = false
     var evaluation: EvaluationMetrics?

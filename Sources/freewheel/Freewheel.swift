@@ -5,6 +5,8 @@ import Training
 /// The tool beside the trainers: looks into files and measures.
 @main
 struct Freewheel: ParallelCommand {
+  static let savesOnSignals = false
+
   static let configuration = CommandConfiguration(
     commandName: "freewheel",
     abstract: "Looks into Freewheel's files and measures its parts.",

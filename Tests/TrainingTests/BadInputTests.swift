@@ -6,9 +6,12 @@ import Testing
 
 @Suite("Bad input is refused in one line, on all ranks, before any work", .serialized)
 struct BadInputTests {
-  /// Runs on two ranks and expects one line on standard error that holds all of `words`, and no run folder.
+  /// Runs on `ranks` ranks, or without mpirun for 0, and expects one line on standard error that holds all of `words`, and no run folder.
   private func expectRefusal(_ run: MNISTRun, _ flags: [String], _ words: [String], ranks: Int = 2) async throws {
-    let result = try await run.run(["--steps", "5"] + flags, ranks: ranks)
+    let result =
+      ranks == 0
+      ? try await MPIRunner.runAlone("mnist", run.flags + ["--steps", "5"] + flags, directory: run.folder.path)
+      : try await run.run(["--steps", "5"] + flags, ranks: ranks)
     #expect(result.exitCode != 0 && result.exitCode < 128 && !result.timedOut, "\(result)")
     #expect(result.survivors == 0, "\(result)")
     let lines = result.standardError.split(separator: "\n").filter { line in words.allSatisfy { line.contains($0) } }
@@ -22,9 +25,9 @@ struct BadInputTests {
     "Impossible and contradictory flags",
     arguments: [
       (["--batch-size", "0"], ["--batch-size", "0"]),
-      (["--batch-size", "1000"], ["2000", "384"]),
+      (["--batch-size", "1000"], ["1000", "384"]),
       (["--epochs", "3"], ["--steps", "--epochs"]),
-      (["--learning-rate", "-1"], ["learning-rate", "-1"]),
+      (["--learning-rate=-1"], ["learning-rate", "-1"]),
       (["--learning-rate", "nan"], ["learning-rate", "nan"]),
       (["--beta1", "1.5"], ["beta1", "1.5"]),
       (["--epsilon", "0"], ["epsilon", "0"]),
@@ -35,7 +38,7 @@ struct BadInputTests {
       (["--clip-norm", "0"], ["--clip-norm", "0"]),
       (["--accumulate", "0"], ["--accumulate", "0"]),
       (["--dropout-scale", "4"], ["ropout", "4"]),
-      (["--dropout-scale", "-1"], ["--dropout-scale", "-1"]),
+      (["--dropout-scale=-1"], ["--dropout-scale", "-1"]),
       (["--label-smoothing", "1"], ["--label-smoothing", "1"]),
       (["--log-every", "0"], ["--log-every", "0"]),
       (["--keep", "0"], ["--keep", "0"]),
@@ -48,15 +51,20 @@ struct BadInputTests {
       (["--nonesuch"], ["--nonesuch"]),
     ])
   func flags(flags: [String], words: [String]) async throws {
-    try await expectRefusal(try MNISTRun(), flags, words)
+    try await expectRefusal(try MNISTRun(), flags, words, ranks: 0)
+  }
+
+  @Test("Under mpirun a bad flag is complained of once", arguments: [["--batch-size", "0"], ["--data", "nowhere"]])
+  func flagsUnderMPI(flags: [String]) async throws {
+    try await expectRefusal(try MNISTRun(), flags, [flags[1] == "0" ? "--batch-size" : "nowhere"], ranks: 3)
   }
 
   @Test("A file where the output folder should be; a folder that cannot be made")
   func output() async throws {
     let run = try MNISTRun()
     try Data("x".utf8).write(to: URL(fileURLWithPath: run.folder["file"]))
-    for place in [run.folder["file"], run.folder["file/deeper"], "/proc/nowhere"] {
-      try await expectRefusal(run, ["--output", place], [place])
+    for place in [run.folder["file"], run.folder["file"] + "/deeper", "/proc/nowhere"] {
+      try await expectRefusal(run, ["--output", place], [place.replacing("/deeper", with: "")])
     }
   }
 
