@@ -30,7 +30,7 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CMPI", dependencies: ["COpenMPI"]),
-    .target(name: "CKernels", cSettings: kernelFlags),
+    .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
 
     // The rooms. Imports run downward only.
     .target(name: "MPI", dependencies: ["CMPI"]),
@@ -56,9 +56,12 @@ let package = Package(
     // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .executableTarget(
+      name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"], path: "Tests/Programs/allocation-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "TestSupport"]),
-    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport"]),
+    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport", "allocation-probe"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
