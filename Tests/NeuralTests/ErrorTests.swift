@@ -18,7 +18,8 @@ import Testing
         Flatten()
         Dense("fc", 2)
       })
-    #expect(window.contains("layer 0 (Convolution conv1)") && window.contains("1 × 4 × 9") && window.contains("least 5"))
+    #expect(
+      window.contains("layer 0 (Convolution conv1)") && window.contains("1 × 4 × 9") && window.contains("least 5"))
 
     let flatten = message(
       Sequential(input: [1, 8, 8]) {
@@ -129,7 +130,9 @@ import Testing
   func labelsOutOfRangeAreRefused(_ label: Int32) throws {
     let harness = try Harness(Sequential(input: [4]) { Dense("fc", 3) }, batchSize: 2)
     harness.plan.labels[1] = label
-    for attempt in [{ _ = try harness.plan.forward(step: 0, firstExample: 0) }, { _ = try harness.plan.evaluate(count: 2) }] {
+    for attempt in [
+      { _ = try harness.plan.forward(step: 0, firstExample: 0) }, { _ = try harness.plan.evaluate(count: 2) },
+    ] {
       let error = #expect(throws: PlanError.self) { try attempt() }
       #expect(error?.description.contains("example 1") == true)
       #expect(error?.description.contains("\(label)") == true)

@@ -27,7 +27,8 @@ import Testing
   @Test func initialValuesDependOnTheSeedAndOnNothingElse() throws {
     func draw(_ seed: UInt64, batchSize: Int, _ algorithm: ConvolutionAlgorithm) throws -> [String: [Float]] {
       let harness = try Harness(
-        NetworkCase.smallMNIST.model, batchSize: batchSize, options: PlanOptions(convolution: algorithm, seed: seed + 5))
+        NetworkCase.smallMNIST.model, batchSize: batchSize, options: PlanOptions(convolution: algorithm, seed: seed + 5)
+      )
       for index in 0..<harness.parameters.count { harness.parameters.pointer[index] = .nan }
       try harness.plan.initializeParameters(seed: seed, into: harness.parameters.pointer)
       #expect(harness.parameters.values.allSatisfy { $0.isFinite })  // the padding too
