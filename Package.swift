@@ -30,7 +30,7 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CMPI", dependencies: ["COpenMPI"]),
-    .target(name: "CKernels", cSettings: kernelFlags),
+    .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
 
     // The rooms. Imports run downward only.
     .target(name: "MPI", dependencies: ["CMPI"]),
@@ -70,9 +70,12 @@ let package = Package(
       name: "checkpoint-probe",
       dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/Programs/checkpoint-probe"),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .executableTarget(
+      name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"], path: "Tests/Programs/allocation-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
-    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport"]),
+    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport", "allocation-probe"]),
     .testTarget(name: "DataParallelTests", dependencies: ["DataParallel", "TestSupport", "exchange-probe"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),

@@ -34,44 +34,83 @@ size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape) {
   const geometry g = measure(shape);
   const size_t entries = shape->out_channels * g.capacity * (sizeof(entry) / sizeof(float));
   const size_t counts = shape->out_channels;
+  const size_t drafts = g.rows * g.columns * LANES * 3;
   const size_t planes = shape->padding ? 2 * g.plane : 0;
-  return (entries + 15) / 16 * 16 + (counts + 15) / 16 * 16 + planes;
+  return (entries + 15) / 16 * 16 + (counts + 15) / 16 * 16 + drafts + planes;
+}
+
+// What list_entries works on for one block of channels: an entry, and whether it counts, for each pooled element.
+typedef struct {
+  entry *entries;    // [pixels][16]
+  uint32_t *counts;  // [pixels][16], 0 or 1
+} draft;
+
+// What the example will need next, to be fetched into the second-level cache while its entries are listed: the entries
+// visit the source in no order that the processor would foresee.
+typedef struct {
+  const float *source, *target;  // target may be NULL
+  size_t next, count;            // floats
+} lookahead;
+
+FW_INLINE void fetch_ahead(lookahead *ahead) {
+  enum { LINE = 16, LINES = 4 };
+  if (ahead->next >= ahead->count) return;
+  for (size_t line = 0; line < LINES; line++) {
+    __builtin_prefetch(ahead->source + ahead->next + line * LINE, 0, 2);
+    if (ahead->target) __builtin_prefetch(ahead->target + ahead->next + line * LINE, 1, 2);
+  }
+  ahead->next += LINES * LINE;
+}
+
+FW_INLINE void draft_entries(
+    const geometry *g, const float *diff, const float *dst, const uint8_t *index, bool rectify, float scale,
+    const draft *out, lookahead *ahead) {
+  const int32_t row_step = (int32_t)(g->padded_width * LANES);
+  const fw_f32x16 zero = {0};
+  size_t pixel = 0;
+  for (size_t row = 0; row < g->rows; row++) {
+    for (size_t column = 0; column < g->columns; column++, pixel++) {
+      fetch_ahead(ahead);
+      const int32_t corner = (int32_t)((2 * row * g->padded_width + 2 * column) * LANES);
+      fw_u8x16 bytes;
+      memcpy(&bytes, index + pixel * LANES, sizeof bytes);
+      const fw_i32x16 winner = __builtin_convertvector(bytes, fw_i32x16);
+      const fw_i32x16 offset = (winner & 1) * LANES + (winner >> 1) * row_step + corner;
+      const fw_f32x16 value = *(const fw_f32x16 *)(diff + pixel * LANES) * scale;
+      const fw_i32x16 bits = (fw_i32x16)value;
+      fw_i32x16 *const pairs = (fw_i32x16 *)(out->entries + pixel * LANES);
+      pairs[0] = __builtin_shufflevector(bits, offset, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      pairs[1] = __builtin_shufflevector(bits, offset, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      const fw_i32x16 keeps = rectify ? *(const fw_f32x16 *)(dst + pixel * LANES) > zero : value != zero;
+      *(fw_i32x16 *)(out->counts + pixel * LANES) = -keeps;
+    }
+  }
 }
 
 // Lists the entries of one example, channel by channel, in the order of the pooled pixels.
 FW_INLINE void list_entries(
     const geometry *g, size_t blocks, const float *diff, const float *dst, const uint8_t *index, bool rectify,
-    float scale, entry *entries, uint32_t *counts) {
-  const int32_t row_step = (int32_t)(g->padded_width * LANES);
-  _Alignas(64) float values[LANES];
-  _Alignas(64) int32_t offsets[LANES], increments[LANES];
+    float scale, const draft *scratch, entry *entries, uint32_t *counts, lookahead *ahead) {
+  enum { TOGETHER = 4 };  // channels whose list ends fit in registers
+  const size_t pixels = g->rows * g->columns;
   for (size_t block = 0; block < blocks; block++) {
-    uint32_t filled[LANES] = {0};
-    entry *const lists = entries + block * LANES * g->capacity;
-    for (size_t row = 0; row < g->rows; row++) {
-      for (size_t column = 0; column < g->columns; column++) {
-        const int32_t corner = (int32_t)((2 * row * g->padded_width + 2 * column) * LANES);
-        fw_u8x16 bytes;
-        memcpy(&bytes, index, sizeof bytes);
-        const fw_i32x16 winner = __builtin_convertvector(bytes, fw_i32x16);
-        const fw_f32x16 gradient = *(const fw_f32x16 *)diff * scale, zero = {0};
-        const fw_i32x16 counts_too = rectify ? *(const fw_f32x16 *)dst > zero : gradient != zero;
-        *(fw_f32x16 *)values = gradient;
-        *(fw_i32x16 *)offsets = (winner & 1) * LANES + (winner >> 1) * row_step + corner;
-        *(fw_i32x16 *)increments = -counts_too;
-        // The lanes are read back from memory: taking them out of the vector one by one costs more.
-        __asm__ volatile("" : : "r"(values), "r"(offsets), "r"(increments) : "memory");
-        for (size_t lane = 0; lane < LANES; lane++) {
+    const size_t start = block * pixels * LANES;
+    draft_entries(g, diff + start, dst + start, index + start, rectify, scale, scratch, ahead);
+    for (size_t lane = 0; lane < LANES; lane += TOGETHER) {
+      const size_t channel = block * LANES + lane;
+      entry *ends[TOGETHER];
+      for (size_t i = 0; i < TOGETHER; i++) ends[i] = entries + (channel + i) * g->capacity;
+      for (size_t pixel = 0; pixel < pixels; pixel++) {
+        for (size_t i = 0; i < TOGETHER; i++) {
           // Written always and counted only if it matters: no branch to mispredict.
-          lists[lane * g->capacity + filled[lane]] = (entry){values[lane], (uint32_t)offsets[lane]};
-          filled[lane] += (uint32_t)increments[lane];
+          memcpy(ends[i], scratch->entries + pixel * LANES + lane + i, sizeof(entry));
+          ends[i] += scratch->counts[pixel * LANES + lane + i];
         }
-        diff += LANES;
-        dst += LANES;
-        index += LANES;
+      }
+      for (size_t i = 0; i < TOGETHER; i++) {
+        counts[channel + i] = (uint32_t)(ends[i] - (entries + (channel + i) * g->capacity));
       }
     }
-    for (size_t lane = 0; lane < LANES; lane++) counts[block * LANES + lane] = filled[lane];
   }
 }
 
@@ -150,12 +189,16 @@ FW_INLINE void backward(
   workspace += (out * g.capacity * (sizeof(entry) / sizeof(float)) + 15) / 16 * 16;
   uint32_t *const counts = (uint32_t *)workspace;
   workspace += (out + 15) / 16 * 16;
+  const size_t pixels = g.rows * g.columns;
+  const draft scratch = {(entry *)workspace, (uint32_t *)(workspace + pixels * LANES * 2)};
+  workspace += pixels * LANES * 3;
   float *const padded_src = workspace, *const padded_diff = workspace + g.plane;
 
   memset(diff_weights, 0, out * taps * in * sizeof(float));
   if (diff_bias) memset(diff_bias, 0, out * sizeof(float));
   for (size_t example = 0; example < shape->examples; example++) {
-    list_entries(&g, out / LANES, diff, dst, index, rectify, scale, entries, counts);
+    lookahead ahead = {src, diff_src, 0, in / LANES * plane};
+    list_entries(&g, out / LANES, diff, dst, index, rectify, scale, &scratch, entries, counts, &ahead);
     if (diff_bias) {
       for (size_t channel = 0; channel < out; channel++) {
         float sum = 0;

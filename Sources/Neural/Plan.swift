@@ -97,7 +97,7 @@ public final class Plan {
     context.firstExample = UInt64(truncatingIfNeeded: firstExample)
     context.exampleCount = batchSize
     hasForward = false
-    for operation in program.forward { try operation.run(context) }
+    try run(program.forward, 0..<program.forward.count)
     hasForward = true
     return context.lossSum
   }
@@ -112,17 +112,12 @@ public final class Plan {
     guard hasForward else { throw PlanError.usage("backward needs a training forward pass before it") }
     hasForward = false
     var next = 0
-    for mark in program.marks {
-      while next < mark.operationCount {
-        try program.backward[next].run(context)
-        next += 1
-      }
-      try finished(mark.offset)
+    for index in 0..<program.marks.count {
+      try run(program.backward, next..<program.marks[index].operationCount)
+      next = program.marks[index].operationCount
+      try finished(program.marks[index].offset)
     }
-    while next < program.backward.count {
-      try program.backward[next].run(context)
-      next += 1
-    }
+    try run(program.backward, next..<program.backward.count)
   }
 
   /// Computes the loss of the first `count` examples of the batch, without dropout. What lies in the rest of ``input``
@@ -136,8 +131,13 @@ public final class Plan {
     context.isTraining = false
     context.exampleCount = count
     hasForward = false
-    for operation in program.forward { try operation.run(context) }
+    try run(program.forward, 0..<program.forward.count)
     return (context.lossSum, context.correct)
+  }
+
+  /// By index: in a debug build, iterating over an array of protocol values allocates.
+  private func run(_ operations: [any Operation], _ range: Range<Int>) throws {
+    for index in range { try operations[index].run(context) }
   }
 
   private func checkReady(count: Int) throws {

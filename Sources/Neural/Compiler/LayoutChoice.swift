@@ -3,7 +3,9 @@ extension PlanCompiler {
   /// layouts, which then costs copies.
   ///
   /// The rule knows no timings: the layouts at hand are kept unless oneDNN has no generated kernel for them (`ref`, or
-  /// a general `gemm`) while it has one for layouts of its own choosing. Figures are in ``ConvolutionRule``.
+  /// a general `gemm`) while it has one for layouts of its own choosing. For the MNIST network's first dense layer (64
+  /// × 9216 to 128), forward + backward weights + backward data take 1.6 + 1.6 + 2.2 ms with the weights as the
+  /// forward pass likes them and 1.9 + 1.9 + 1.5 ms as the backward pass does: not worth a copy of 4.7 MB.
   func preferringLayoutsAtHand(
     _ atHand: () throws(OneDNNError) -> PrimitiveDescriptor, free: () throws(OneDNNError) -> PrimitiveDescriptor
   ) throws(OneDNNError) -> PrimitiveDescriptor {
