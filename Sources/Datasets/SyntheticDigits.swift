@@ -26,9 +26,14 @@ public enum SyntheticDigits {
   public static func make(
     train: Int = 60_000, test: Int = 10_000, seed: UInt64 = 0
   ) throws -> (train: LabeledImages, test: LabeledImages) {
-    (
-      train: try make(.train, examples: 0..<train, seed: seed),
-      test: try make(.test, examples: 0..<test, seed: seed)
+    // A range cannot be made of a negative number, so that is refused first.
+    guard train > 0, test > 0 else {
+      throw DatasetError(
+        .argument,
+        "\(train) training examples and \(test) test examples of synthetic digits; at least one of each was expected")
+    }
+    return (
+      train: try make(.train, examples: 0..<train, seed: seed), test: try make(.test, examples: 0..<test, seed: seed)
     )
   }
 
@@ -85,7 +90,7 @@ public enum SyntheticDigits {
   }
 
   /// The ten digits in the order in which the examples 10 × block ..< 10 × block + 10 show them.
-  private static func shuffledDigits(_ split: Split, block: Int, seed: UInt64) -> [UInt8] {
+  static func shuffledDigits(_ split: Split, block: Int, seed: UInt64) -> [UInt8] {
     var random = Philox(seed: seed, domain: split.labelDomain, subject: UInt64(block))
     var digits: [UInt8] = Array(0..<10)
     for last in stride(from: 9, to: 0, by: -1) {
