@@ -5,8 +5,9 @@
 /// made by itself, and training and test examples never share a random draw. Classes are exactly balanced: examples
 /// 10 b ..< 10 b + 10 hold each digit once, in random order.
 ///
-/// They are about as hard as MNIST: linear classification gets about nine in ten right, a small convolutional network after
-/// a few epochs about 99 of 100.
+/// They are about as hard as MNIST: trained on the default sizes, a linear (softmax) classifier gets 89 to 91 of 100 test
+/// images right, and the network of the MNIST example more than 99 after one epoch. Drawing all 70,000 takes about a second
+/// on one core.
 public enum SyntheticDigits {
   /// Which of the two sets.
   public enum Split: String, Sendable, CaseIterable {
