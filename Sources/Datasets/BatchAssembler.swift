@@ -35,11 +35,9 @@ public final class BatchAssembler: Sendable {
   public func fill(
     _ indices: ArraySlice<UInt32>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
   ) {
-    indices.withUnsafeBufferPointer { indices in
-      table.withUnsafeBufferPointer { table in
-        for position in 0..<indices.count {
-          write(Int(indices[position]), at: position, table, images, labels)
-        }
+    withSource { source in
+      for (position, example) in indices.enumerated() {
+        write(Int(example), at: position, from: source, images, labels)
       }
     }
   }
@@ -53,24 +51,40 @@ public final class BatchAssembler: Sendable {
   public func fill(
     _ examples: Range<Int>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
   ) {
-    table.withUnsafeBufferPointer { table in
+    withSource { source in
       for example in examples {
-        write(example, at: example - examples.lowerBound, table, images, labels)
+        write(example, at: example - examples.lowerBound, from: source, images, labels)
+      }
+    }
+  }
+
+  /// What filling reads.
+  private struct Source {
+    let images: UnsafeBufferPointer<UInt8>
+    let labels: UnsafeBufferPointer<UInt8>
+    let table: UnsafeBufferPointer<Float>
+  }
+
+  private func withSource(_ body: (Source) -> Void) {
+    data.withImages { images in
+      data.withLabels { labels in
+        table.withUnsafeBufferPointer { body(Source(images: images, labels: labels, table: $0)) }
       }
     }
   }
 
   @inline(__always)
   private func write(
-    _ example: Int, at position: Int, _ table: UnsafeBufferPointer<Float>,
+    _ example: Int, at position: Int, from source: Source,
     _ images: UnsafeMutablePointer<Float>, _ labels: UnsafeMutablePointer<Int32>
   ) {
     precondition(example >= 0 && example < data.count, "example \(example) of a data set of \(data.count)")
     let area = data.height * data.width
-    guard let table = table.baseAddress, let source = data.images.baseAddress else { return }
+    // Neither is empty: a data set has examples, and a table 256 values per channel.
+    guard let table = source.table.baseAddress, let pixels = source.images.baseAddress else { return }
     for channel in 0..<data.channels {
       let offset = channel * area
-      let bytes = source + (example * data.imageSize + offset)
+      let bytes = pixels + (example * data.imageSize + offset)
       let floats = images + (position * data.imageSize + offset)
       let values = table + 256 * channel
       var index = 0
@@ -79,6 +93,6 @@ public final class BatchAssembler: Sendable {
         index += 1
       }
     }
-    labels[position] = Int32(data.labels[example])
+    labels[position] = Int32(source.labels[example])
   }
 }

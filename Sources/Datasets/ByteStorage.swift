@@ -124,9 +124,11 @@ struct ByteView: Sendable {
     self.count = storage.count - offset
   }
 
-  /// The bytes; valid while this view or a copy of it lives.
-  var pointer: UnsafePointer<UInt8> { (storage.base + offset).assumingMemoryBound(to: UInt8.self) }
-
-  /// The bytes with bounds; valid while this view or a copy of it lives.
-  var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: pointer, count: count) }
+  /// Lends the bytes; they live as long as `body` runs, whoever else lets go of them.
+  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
+    try withExtendedLifetime(storage) {
+      try body(
+        UnsafeBufferPointer(start: (storage.base + offset).assumingMemoryBound(to: UInt8.self), count: count))
+    }
+  }
 }

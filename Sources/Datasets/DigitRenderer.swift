@@ -1,9 +1,9 @@
 /// How much synthetic digits vary. Tuned so that a linear classifier fails often and a small convolutional network rarely.
 private enum Variation {
   /// Of a control point, in parts of the digit's box.
-  static let jitter: Float = 0.06
+  static let jitter: Float = 0.09
   /// Of the displacement field's nodes, in parts of the box.
-  static let displacement: Float = 0.16
+  static let displacement: Float = 0.22
   /// Height of the box in pixels.
   static let height: (Float, Float) = (15, 20.5)
   /// Width of the box in parts of its height.
@@ -13,17 +13,17 @@ private enum Variation {
   /// Tangent of half the angle of rotation; 0.14 is 16 degrees.
   static let halfAngleTangent: Float = 0.14
   /// Of the digit's middle from the image's, in pixels.
-  static let shift: Float = 2.5
+  static let shift: Float = 1.5
   /// Half the pen's width in pixels.
-  static let radius: (Float, Float) = (0.6, 1.5)
+  static let radius: (Float, Float) = (0.5, 1.6)
   /// Change of that along a stroke, in parts of it.
   static let taper: Float = 0.35
   /// Width of a stroke's soft edge in pixels.
   static let softness: (Float, Float) = (0.9, 1.7)
   /// Brightness of the ink, of 255.
-  static let ink: (Float, Float) = (150, 255)
+  static let ink: (Float, Float) = (120, 255)
   /// Largest noise of an image, of 255.
-  static let noise: (Float, Float) = (0, 60)
+  static let noise: (Float, Float) = (0, 80)
 }
 
 /// Draws synthetic digits one at a time, in buffers that are allocated once.

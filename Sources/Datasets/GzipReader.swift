@@ -82,7 +82,8 @@ final class GzipReader {
       }
     } else {
       throw DatasetError(
-        .gzip, path: path, "\(rest) bytes of garbage after the gzip stream's end at byte \(consumed); "
+        .gzip, path: path,
+        "\(rest) bytes of garbage after the gzip stream's end at byte \(consumed); "
           + "fetch the file again")
     }
   }

@@ -114,7 +114,8 @@ public enum IDX {
       let (next, overflow) = product.multipliedReportingOverflow(by: extent)
       guard !overflow else {
         throw DatasetError(
-          .tooLarge, path: path, "its header announces \(shape(extents)) bytes, more than any memory holds; "
+          .tooLarge, path: path,
+          "its header announces \(shape(extents)) bytes, more than any memory holds; "
             + "the header is wrong: fetch it again")
       }
       product = next

@@ -57,10 +57,13 @@ public struct LabeledImages: Sendable, CustomStringConvertible {
         "\(name): \(images.count) image bytes and \(labels.count) labels; "
           + "\(imageSize) bytes per label were expected")
     }
-    if let index = labels.buffer.firstIndex(where: { Int($0) >= classCount }) {
+    let bad = labels.withBytes { labels in
+      labels.firstIndex { Int($0) >= classCount }.map { (index: $0, label: labels[$0]) }
+    }
+    if let bad {
       throw DatasetError(
         .label, path: labelsPath,
-        "label \(labels.pointer[index]) at index \(index); labels 0 to \(classCount - 1) were expected: "
+        "label \(bad.label) at index \(bad.index); labels 0 to \(classCount - 1) were expected: "
           + "are these the labels of these images?")
     }
     self.name = name
@@ -76,15 +79,24 @@ public struct LabeledImages: Sendable, CustomStringConvertible {
   /// Bytes of one image: C·H·W.
   public var imageSize: Int { channels * height * width }
 
-  /// All images, N·C·H·W bytes. Owned by this value: valid while it or a copy of it lives.
-  public var images: UnsafeBufferPointer<UInt8> { imageView.buffer }
+  /// Lends all images, N·C·H·W bytes, for as long as `body` runs.
+  public func withImages<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
+    try imageView.withBytes(body)
+  }
 
-  /// All labels, N bytes. Owned by this value: valid while it or a copy of it lives.
-  public var labels: UnsafeBufferPointer<UInt8> { labelView.buffer }
+  /// Lends all labels, N bytes, for as long as `body` runs.
+  public func withLabels<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
+    try labelView.withBytes(body)
+  }
 
   /// A copy of one image's C·H·W bytes, for display and tests; training goes through ``BatchAssembler``.
   public func image(_ index: Int) -> [UInt8] {
-    Array(images[(index * imageSize)..<((index + 1) * imageSize)])
+    withImages { Array($0[(index * imageSize)..<((index + 1) * imageSize)]) }
+  }
+
+  /// One image's label.
+  public func label(_ index: Int) -> Int {
+    withLabels { Int($0[index]) }
   }
 
   /// One line: name, number, shape, classes.

@@ -22,16 +22,17 @@ public struct Normalization: Sendable, Equatable, Codable {
   public init(measuring data: LabeledImages) {
     let area = data.height * data.width
     var counts = [Int](repeating: 0, count: data.channels * 256)
-    let images = data.images
-    var offset = 0
-    while offset < images.count {
-      let table = (offset / area % data.channels) * 256
-      var index = offset
-      while index < offset + area {
-        counts[table + Int(images[index])] += 1
-        index += 1
+    data.withImages { images in
+      var offset = 0
+      while offset < images.count {
+        let table = (offset / area % data.channels) * 256
+        var index = offset
+        while index < offset + area {
+          counts[table + Int(images[index])] += 1
+          index += 1
+        }
+        offset += area
       }
-      offset += area
     }
     mean = []
     standardDeviation = []

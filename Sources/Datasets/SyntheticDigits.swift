@@ -5,8 +5,9 @@
 /// made by itself, and training and test examples never share a random draw. Classes are exactly balanced: examples
 /// 10 b ..< 10 b + 10 hold each digit once, in random order.
 ///
-/// They are about as hard as MNIST: linear classification gets about nine in ten right, a small convolutional network after
-/// a few epochs about 99 of 100.
+/// They are about as hard as MNIST: trained on the default sizes, a linear (softmax) classifier gets 89 to 91 of 100 test
+/// images right, and the network of the MNIST example more than 99 after one epoch. Drawing all 70,000 takes about a second
+/// on one core.
 public enum SyntheticDigits {
   /// Which of the two sets.
   public enum Split: String, Sendable, CaseIterable {
@@ -26,9 +27,14 @@ public enum SyntheticDigits {
   public static func make(
     train: Int = 60_000, test: Int = 10_000, seed: UInt64 = 0
   ) throws -> (train: LabeledImages, test: LabeledImages) {
-    (
-      train: try make(.train, examples: 0..<train, seed: seed),
-      test: try make(.test, examples: 0..<test, seed: seed)
+    // A range cannot be made of a negative number, so that is refused first.
+    guard train > 0, test > 0 else {
+      throw DatasetError(
+        .argument,
+        "\(train) training examples and \(test) test examples of synthetic digits; at least one of each was expected")
+    }
+    return (
+      train: try make(.train, examples: 0..<train, seed: seed), test: try make(.test, examples: 0..<test, seed: seed)
     )
   }
 
@@ -85,7 +91,7 @@ public enum SyntheticDigits {
   }
 
   /// The ten digits in the order in which the examples 10 × block ..< 10 × block + 10 show them.
-  private static func shuffledDigits(_ split: Split, block: Int, seed: UInt64) -> [UInt8] {
+  static func shuffledDigits(_ split: Split, block: Int, seed: UInt64) -> [UInt8] {
     var random = Philox(seed: seed, domain: split.labelDomain, subject: UInt64(block))
     var digits: [UInt8] = Array(0..<10)
     for last in stride(from: 9, to: 0, by: -1) {
