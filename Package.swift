@@ -73,6 +73,9 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .executableTarget(
       name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"], path: "Tests/Programs/allocation-probe"),
+    .executableTarget(
+      name: "step-allocation-probe", dependencies: ["DataParallel", "Datasets", "Neural", "CAllocationCounter"],
+      path: "Tests/Programs/step-allocation-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),
     .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport", "allocation-probe"]),
@@ -82,7 +85,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpoints", "TestSupport", "mnist", .product(name: "SystemPackage", package: "swift-system"),
+        "Training", "Checkpoints", "TestSupport", "mnist", "freewheel", "step-allocation-probe",
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       exclude: ["Goldens"]),
     .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),

@@ -36,10 +36,9 @@ public struct TrainingData: Sendable {
     func summary(_ set: LabeledImages) -> String {
       // FNV-1a (Fowler, Noll, Vo), over every label and every 97th pixel byte.
       var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-      for byte in set.labels { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-      for index in stride(from: 0, to: set.images.count, by: 97) {
-        hash = (hash ^ UInt64(set.images[index])) &* 0x100_0000_01b3
-      }
+      func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+      set.withLabels { for byte in $0 { add(byte) } }
+      set.withImages { bytes in for index in stride(from: 0, to: bytes.count, by: 97) { add(bytes[index]) } }
       return "\(set.count)×\(set.channels)×\(set.height)×\(set.width) " + String(hash, radix: 16)
     }
     return "\(summary(training)), \(summary(test)), \(normalization)"

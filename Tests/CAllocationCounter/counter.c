@@ -19,7 +19,11 @@ static long library_count, our_count;
 static char first[512];
 
 static bool is_library(const char *file) {
-  return strstr(file, "libdnnl") || strstr(file, "libstdc++") || strstr(file, "libgomp");
+  static const char *const names[] = {"libdnnl", "libstdc++", "libgomp", "libmpi", "libopen-pal", "libopen-rte", "mca_"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strstr(file, names[i])) return true;
+  }
+  return false;
 }
 
 static void count(void *caller) {

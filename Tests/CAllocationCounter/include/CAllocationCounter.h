@@ -8,7 +8,7 @@ void allocation_counter_start(void);
 /// Stops counting.
 void allocation_counter_stop(void);
 
-/// Allocations asked for by oneDNN, or by the C++ and OpenMP libraries on its behalf.
+/// Allocations asked for by oneDNN or Open MPI, or by the C++ and OpenMP libraries on their behalf.
 long allocation_counter_library(void);
 
 /// All other allocations.
