@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// A step must not allocate. The steps are run by a helper program, whose malloc counts by return address; it is built the
-/// way the tests are, and what holds in a debug build, where nothing is optimised away, holds in a release build.
+/// A step must not allocate. The steps are run by a helper program, whose malloc counts by return address; it is built
+/// the way the tests are, and what holds in a debug build, where nothing is optimised away, holds in a release build.
 @Suite struct AllocationTests {
   private func probe(_ arguments: [String]) throws -> [String: String] {
     // Helpers are built next to the test bundle.

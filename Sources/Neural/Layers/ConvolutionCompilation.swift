@@ -1,5 +1,3 @@
-internal import CKernels
-
 /// The logical side of a convolution: all that the choice of an algorithm may depend on.
 struct ConvolutionShape: Hashable {
   let batch: Int
@@ -85,7 +83,6 @@ struct ConvolutionPrimitives {
 struct CompiledConvolution {
   let label: String
   let primitives: ConvolutionPrimitives
-  let hasInputGradient: Bool
 }
 
 /// A convolution on its way into a plan.
@@ -130,7 +127,7 @@ final class ConvolutionCompilation {
       layer.hasBias
       ? try compiler.makeParameter(specifications[1], physical: .plain([layer.channels])) : nil
     compiler.convolutions.append(
-      CompiledConvolution(label: site.label, primitives: primitives, hasInputGradient: input.requiresGradient))
+      CompiledConvolution(label: site.label, primitives: primitives))
   }
 
   func emitForward() throws -> Value {

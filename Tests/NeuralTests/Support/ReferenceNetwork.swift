@@ -2,7 +2,8 @@ import Foundation
 
 @testable import Neural
 
-/// Networks computed in double precision by the plainest loops there are, dropout left out. What plans are compared with.
+/// Networks computed in double precision by the plainest loops there are, dropout left out. What plans are compared
+/// with.
 struct ReferenceNetwork {
   private let model: Sequential
   var parameters: [String: [Double]]
@@ -152,7 +153,8 @@ struct ReferenceNetwork {
     return result
   }
 
-  /// Calls `body` for each (input channel, output position, input position, kernel row, kernel column) inside the image.
+  /// Calls `body` for each (input channel, output position, input position, kernel row, kernel column) inside the
+  /// image.
   private func forEachWindow(
     _ shape: [Int], _ outputShape: [Int], _ kernel: Int, _ stride: Int, _ padding: Int,
     _ body: (_ channel: Int, _ out: Int, _ source: Int, _ y: Int, _ x: Int) -> Void
