@@ -55,7 +55,8 @@ def parse_arguments() -> argparse.Namespace:
                         help="update all tensors with multi-tensor operations (default on)")
     parser.add_argument("--pin", action=argparse.BooleanOptionalAction, default=True,
                         help="bind each process to one core, as mpirun binds Freewheel's ranks (default on)")
-    parser.add_argument("--profile", action="store_true", help="also print the time of each operation to standard error")
+    parser.add_argument("--profile", action="store_true",
+                        help="also print the time of each operation to standard error")
     arguments = parser.parse_args()
     for name in ("processes", "steps", "batch_size"):
         if getattr(arguments, name) < 1:

@@ -63,7 +63,8 @@ class RunFreewheel(unittest.TestCase):
             launcher = pathlib.Path(folder, "run")
             launcher.write_text("#!/usr/bin/env python3\nimport json, pathlib, sys\n" + script)
             launcher.chmod(0o755)
-            options = compare.parse_arguments(["--steps", "80", "--warmup-steps", "40", "--freewheel-flags", "--seed 7"])
+            options = compare.parse_arguments(
+                ["--steps", "80", "--warmup-steps", "40", "--freewheel-flags", "--seed 7"])
             return compare.run_freewheel(2, options, launcher)
 
     def test_reads_what_the_launched_program_wrote(self):
