@@ -22,7 +22,9 @@ FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, s
 FW_DISPATCHED void fw_adamw(const float *const *gradients, size_t gradient_count, struct fw_adamw_step step,
                             float *restrict y, float *restrict p, float *restrict m, float *restrict v, size_t count) {
 #define LOOP(sources, n, begin, length) \
-  update_loop(sources, n, step, y + begin, p + begin, m + begin, v + begin, length)
-  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
+  update_loop(sources, n, step, y + (begin), p + (begin), m + (begin), v + (begin), length)
+#define FETCH(begin) fw_fetch(y + (begin)), fw_fetch(p + (begin)), fw_fetch(m + (begin)), fw_fetch(v + (begin))
+  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP, FETCH);
+#undef FETCH
 #undef LOOP
 }

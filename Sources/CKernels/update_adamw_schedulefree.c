@@ -24,7 +24,9 @@ FW_DISPATCHED void fw_adamw_schedulefree(const float *const *gradients, size_t g
                                          struct fw_adamw_schedulefree_step step, float *restrict y, float *restrict z,
                                          float *restrict x, float *restrict v, size_t count) {
 #define LOOP(sources, n, begin, length) \
-  update_loop(sources, n, step, y + begin, z + begin, x + begin, v + begin, length)
-  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
+  update_loop(sources, n, step, y + (begin), z + (begin), x + (begin), v + (begin), length)
+#define FETCH(begin) fw_fetch(y + (begin)), fw_fetch(z + (begin)), fw_fetch(x + (begin)), fw_fetch(v + (begin))
+  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP, FETCH);
+#undef FETCH
 #undef LOOP
 }

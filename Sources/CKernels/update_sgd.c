@@ -16,7 +16,9 @@ FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, s
 
 FW_DISPATCHED void fw_sgd(const float *const *gradients, size_t gradient_count, struct fw_sgd_step step,
                           float *restrict y, float *restrict p, float *restrict m, size_t count) {
-#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + begin, p + begin, m + begin, length)
-  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
+#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + (begin), p + (begin), m + (begin), length)
+#define FETCH(begin) fw_fetch(y + (begin)), fw_fetch(p + (begin)), fw_fetch(m + (begin))
+  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP, FETCH);
+#undef FETCH
 #undef LOOP
 }

@@ -19,8 +19,10 @@ FW_INLINE void update_loop(struct fw_sources gradients, size_t gradient_count, s
 FW_DISPATCHED void fw_sgd_schedulefree(const float *const *gradients, size_t gradient_count,
                                        struct fw_sgd_schedulefree_step step, float *restrict y, float *restrict z,
                                        float *restrict x, size_t count) {
-#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + begin, z + begin, x + begin, length)
-  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP);
+#define LOOP(sources, n, begin, length) update_loop(sources, n, step, y + (begin), z + (begin), x + (begin), length)
+#define FETCH(begin) fw_fetch(y + (begin)), fw_fetch(z + (begin)), fw_fetch(x + (begin))
+  FW_FOR_SOURCES(gradients, gradient_count, count, LOOP, FETCH);
+#undef FETCH
 #undef LOOP
 }
 
