@@ -17,6 +17,9 @@ struct ExchangeBenchmark: ParallelCommand {
   @Option(help: "Repetitions of each; the median is printed.")
   var repetitions: Int = 101
 
+  /// Steps of one kind in a row.
+  private static let block = 10
+
   func validate() throws {
     guard repetitions >= 1 else { throw ValidationError("--repetitions is \(repetitions); expected 1 or more") }
     _ = try counts()
@@ -38,14 +41,18 @@ struct ExchangeBenchmark: ParallelCommand {
       print("parameters     baseline       shared  ratio         flat  ratio    allreduce  ratio")
     }
     for count in try counts() {
-      // In turn within each repetition, so that a drift of the machine's speed meets all alike.
       let baseline = try Baseline(count: count, world: world)
       let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, world: world) }
-      var times = [[Double]](repeating: [], count: 1 + sharded.count)
-      for repetition in -3..<repetitions {
-        for (index, body) in ([baseline.step] + sharded.map { $0.step }).enumerated() {
-          let seconds = try timed(on: world, body)
-          if repetition >= 0 { times[index].append(seconds) }
+      let bodies = [baseline.step] + sharded.map { $0.step }
+      var times = [[Double]](repeating: [], count: bodies.count)
+      // In turn by blocks, so that a drift of the machine's speed meets all alike; the first steps of a block find the caches full of
+      // another's arrays and are not counted.
+      for _ in 0..<(repetitions + Self.block - 1) / Self.block {
+        for (index, body) in bodies.enumerated() {
+          for step in -2..<Self.block {
+            let seconds = try timed(on: world, body)
+            if step >= 0 { times[index].append(seconds) }
+          }
         }
       }
       guard world.rank == 0 else { continue }
