@@ -65,7 +65,8 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
     .executableTarget(
-      name: "exchange-probe", dependencies: ["DataParallel", "MPI", "ScheduleFree"], path: "Tests/Programs/exchange-probe"),
+      name: "exchange-probe", dependencies: ["DataParallel", "MPI", "ScheduleFree"],
+      path: "Tests/Programs/exchange-probe"),
     .executableTarget(
       name: "checkpoint-probe",
       dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],

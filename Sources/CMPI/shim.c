@@ -58,6 +58,14 @@ cmpi_result cmpi_host_name(char *text, size_t capacity) {
   return cmpi_ok();
 }
 
+cmpi_result cmpi_library_version(char *text, size_t capacity) {
+  char buffer[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  CMPI_TRY(MPI_Get_library_version, buffer, &length);
+  snprintf(text, capacity, "%.*s", length, buffer);
+  return cmpi_ok();
+}
+
 void cmpi_line_buffer_output(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
 
 void cmpi_flush_output(void) { fflush(NULL); }

@@ -63,6 +63,7 @@ struct RunSettings: Codable, Equatable {
     let changed = names.filter { values[$0] != saved.values[$0] }
     guard !changed.isEmpty else { return nil }
     let list = changed.map { "\($0) was \(saved.values[$0] ?? "nothing"), is \(values[$0] ?? "nothing")" }
-    return "the run continues with another division of the global batch, so not bit for bit (\(list.joined(separator: "; ")))"
+    return
+      "the run continues with another division of the global batch, so not bit for bit (\(list.joined(separator: "; ")))"
   }
 }

@@ -128,6 +128,7 @@ public final class Trainer {
       clock.pause()
       if isDue(options.evaluateEvery) && !stopped || isLast { evaluation = try evaluate() }
       if isDue(options.checkpointEvery) || isLast || stopped {
+        try refuseDivergence(metrics)
         try save(accuracy: evaluation?.step == progress.step ? evaluation?.accuracy : nil)
       }
       clock.resume()
@@ -204,6 +205,13 @@ public final class Trainer {
     }
     try report(.evaluation(metrics))
     return metrics
+  }
+
+  /// Ends a run whose loss is no longer a number before it is saved: such a checkpoint is of no use, and would in time push out the
+  /// good ones. The sum is the same on every rank, so all end together.
+  private func refuseDivergence(_ result: StepResult) throws {
+    let loss = try world.sumInRankOrder(result.lossSum) / Double(globalBatch)
+    guard loss.isFinite else { throw TrainingError.diverged(loss: loss, step: progress.step) }
   }
 
   private func save(accuracy: Double?) throws {

@@ -6,10 +6,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   case tooFewOutputs(outputs: Int, classes: Int, data: String)
   /// The checkpoint was made with other settings.
   case otherSettings(path: String, setting: String, saved: String, given: String)
-  /// A flag's value does not go with the rest of the run.
-  case invalidOption(String)
-  /// A file could not be used.
-  case file(path: String, reason: String)
+  /// The loss is not a finite number. Thrown on all ranks alike.
+  case diverged(loss: Double, step: Int)
 
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
@@ -21,10 +19,9 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case .otherSettings(let path, let setting, let saved, let given):
       return
         "cannot resume \(path): it was made with \(setting) '\(saved)', this run has '\(given)'; use the same flags, or begin a new run from its weights with --initial-weights"
-    case .invalidOption(let text):
-      return text
-    case .file(let path, let reason):
-      return "\(path): \(reason)"
+    case .diverged(let loss, let step):
+      return
+        "the loss is \(loss) after step \(step): training diverged, and nothing was saved of it; try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"
     }
   }
 }

@@ -14,7 +14,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   // MARK: Data
 
   /// The folder of the data set; nil: the program's default folder if it exists, else built-in synthetic data.
-  @Option(help: "Folder of the data set. Without it: the program's folder under data/ if there is one, else built-in data.")
+  @Option(
+    help: "Folder of the data set. Without it: the program's folder under data/ if there is one, else built-in data.")
   public var data: String?
 
   /// Examples that one rank computes a gradient of at a time.
@@ -54,7 +55,9 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   public var optimizer: String = "adamw-schedulefree"
 
   /// Learning rate; nil: the method's default.
-  @Option(help: "Learning rate. (default: 0.0025 for adamw-schedulefree, 1 for sgd-schedulefree, 0.001 for adamw, 0.01 for sgd)")
+  @Option(
+    help:
+      "Learning rate. (default: 0.0025 for adamw-schedulefree, 1 for sgd-schedulefree, 0.001 for adamw, 0.01 for sgd)")
   public var learningRate: Double?
 
   /// Momentum of SGD methods.
@@ -91,7 +94,9 @@ public struct TrainingOptions: ParsableArguments, Sendable {
 
   /// Learning-rate schedule of the baselines.
   @Option(
-    help: "Schedule of adamw and sgd: \(LearningRateSchedule.Shape.allValueStrings.joined(separator: "|")). (default: constant)")
+    help:
+      "Schedule of adamw and sgd: \(LearningRateSchedule.Shape.allValueStrings.joined(separator: "|")). (default: constant)"
+  )
   public var schedule: LearningRateSchedule.Shape?
 
   /// Largest norm of the whole gradient.

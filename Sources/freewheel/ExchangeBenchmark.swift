@@ -9,7 +9,8 @@ import Training
 struct ExchangeBenchmark: ParallelCommand {
   static let configuration = CommandConfiguration(
     commandName: "exchange",
-    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run.")
+    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run."
+  )
 
   @Option(help: "Numbers of parameters, separated by commas.")
   var parameters: String = "16384,1200000,11000000"
@@ -36,7 +37,8 @@ struct ExchangeBenchmark: ParallelCommand {
 
   func run(on world: Communicator) throws -> Int32 {
     if world.rank == 0 {
-      print("Exchange and AdamWScheduleFree update on \(world.size) ranks, median of \(repetitions), microseconds a step.")
+      print(
+        "Exchange and AdamWScheduleFree update on \(world.size) ranks, median of \(repetitions), microseconds a step.")
       print("baseline: MPI_Allreduce in place, then the full update on every rank")
       print("parameters     baseline       shared  ratio         flat  ratio    allreduce  ratio")
     }

@@ -70,7 +70,9 @@ extension PlanBenchmark {
   private func report(_ plan: Plan, steps: [Double], primitives rounds: [[PrimitiveTiming]]) -> String {
     func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
     func milliseconds(_ seconds: Double) -> String { String(format: "%8.3f", seconds * 1e3) }
-    func pad(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(1, width - text.count)) }
+    func pad(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(1, width - text.count))
+    }
 
     var lines = [
       "\(model), batch \(batchSize), \(plan.layout.parameterCount) parameters, oneDNN \(Plan.libraryVersion), convolution \(convolution.rawValue)",
@@ -97,7 +99,8 @@ extension PlanBenchmark {
     lines.append(pad("sum", 66) + "\(milliseconds(sum)) \(milliseconds(floor))")
     lines.append(
       String(
-        format: "whole step (forward and backward): median %.3f ms, fastest %.3f ms; %.3f of the sum of the best primitives",
+        format:
+          "whole step (forward and backward): median %.3f ms, fastest %.3f ms; %.3f of the sum of the best primitives",
         step * 1e3, (steps.min() ?? 0) * 1e3, step / floor))
     return lines.joined(separator: "\n")
   }

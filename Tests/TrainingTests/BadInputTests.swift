@@ -82,7 +82,13 @@ struct BadInputTests {
     let labels = "train-labels-idx1-ubyte"
     let damages: [(String, (inout Data) -> Void)] = [
       (images, { $0.removeLast(100) }), (images, { $0[3] = 9 }), (images, { $0[4] = 0x7f }),
-      (labels, { $0[20] = 10 }), (labels, { $0[7] &-= 1; $0.removeLast() }), (labels, { $0 = Data() }),
+      (labels, { $0[20] = 10 }),
+      (
+        labels,
+        {
+          $0[7] &-= 1; $0.removeLast()
+        }
+      ), (labels, { $0 = Data() }),
     ]
     for (file, change) in damages {
       let run = try MNISTRun()
@@ -123,6 +129,18 @@ struct BadInputTests {
     let undamaged = try await MPIRunner.runAlone("freewheel", ["inspect", folder], timeLimit: .seconds(60))
     #expect(undamaged.exitCode == 0 && undamaged.standardOutput.contains("step 10"), "\(undamaged)")
     _ = try await shell("umount '\(disk)'")
+  }
+
+  @Test("A run that diverges ends with one line and saves nothing of it")
+  func divergence() async throws {
+    let run = try MNISTRun()
+    let result = try await run.run(
+      ["--optimizer", "sgd", "--learning-rate", "1e8", "--steps", "60", "--evaluate-every", "0"])
+    #expect(result.exitCode == 1 && !result.timedOut, "\(result)")
+    #expect(result.standardError.split(separator: "\n").filter { $0.contains("diverged") }.count == 1, "\(result)")
+    let folder = try #require(try run.runFolders().first)
+    let saved = try FileManager.default.contentsOfDirectory(atPath: folder + "/checkpoints")
+    #expect(saved.filter { $0.hasPrefix("step-") }.isEmpty, "\(saved)")
   }
 
   private func shell(_ command: String) async throws -> Int32 {

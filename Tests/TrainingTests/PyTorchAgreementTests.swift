@@ -61,7 +61,8 @@ struct PyTorchAgreementTests {
     }
   }
 
-  private func writeSet(_ part: String, images: ArraySlice<UInt8>, labels: ArraySlice<UInt8>, to folder: String) throws {
+  private func writeSet(_ part: String, images: ArraySlice<UInt8>, labels: ArraySlice<UInt8>, to folder: String) throws
+  {
     func word(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - 8 * $0)) } }
     let header = word(0x803) + word(labels.count) + word(28) + word(28)
     try Data(header + images).write(to: URL(fileURLWithPath: "\(folder)/\(part)-images-idx3-ubyte"))
@@ -73,7 +74,8 @@ struct PyTorchAgreementTests {
   func losses() async throws {
     let golden = try JSONDecoder().decode(
       Golden.self,
-      from: Data(contentsOf: URL(fileURLWithPath: MPIRunner.packageRoot + "/Tests/TrainingTests/Goldens/mnist-losses.json")))
+      from: Data(
+        contentsOf: URL(fileURLWithPath: MPIRunner.packageRoot + "/Tests/TrainingTests/Goldens/mnist-losses.json")))
     #expect(golden.losses.count == 20)
     let folder = try TemporaryFolder()
     let labels = labels(20 * 128)
@@ -102,8 +104,11 @@ struct PyTorchAgreementTests {
       ], ranks: 2, timeLimit: .seconds(180))
     #expect(result.exitCode == 0, "\(result)")
     let run = try #require(try FileManager.default.contentsOfDirectory(atPath: folder["runs"]).first)
-    let lines = try String(contentsOfFile: folder["runs"] + "/\(run)/metrics.jsonl", encoding: .utf8).split(separator: "\n")
-    let metrics = try lines.map { try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]) }
+    let lines = try String(contentsOfFile: folder["runs"] + "/\(run)/metrics.jsonl", encoding: .utf8).split(
+      separator: "\n")
+    let metrics = try lines.map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
     let losses = metrics.filter { $0["event"] as? String == "step" }.compactMap { $0["loss"] as? Double }
     #expect(losses.count == 20)
     for (step, (loss, expected)) in zip(losses, golden.losses).enumerated() {

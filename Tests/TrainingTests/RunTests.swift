@@ -27,7 +27,9 @@ struct RunTests {
     #expect(metrics.last?["event"] as? String == "summary")
     #expect(metrics.last?["accuracy"] as? Double == evaluations.last?["accuracy"] as? Double)
     // One newest checkpoint is kept, and the best, which may be the same.
-    let saved = try FileManager.default.contentsOfDirectory(atPath: folder + "/checkpoints").filter { $0.hasPrefix("step-") }
+    let saved = try FileManager.default.contentsOfDirectory(atPath: folder + "/checkpoints").filter {
+      $0.hasPrefix("step-")
+    }
     #expect(saved.contains("step-00000020") && saved.count <= 2, "\(saved)")
     #expect(FileManager.default.fileExists(atPath: folder + "/run.json"))
   }
@@ -46,7 +48,9 @@ struct RunTests {
       #expect(try run.model(folders[0]) == run.model(folders[other]))
     }
     // MPI may sum in another order: the curve is the same to rounding.
-    let losses = try [0, 3].map { try run.metrics(folders[$0]).compactMap { $0["event"] as? String == "step" ? $0["loss"] as? Double : nil } }
+    let losses = try [0, 3].map {
+      try run.metrics(folders[$0]).compactMap { $0["event"] as? String == "step" ? $0["loss"] as? Double : nil }
+    }
     for (a, b) in zip(losses[0], losses[1]) { #expect(abs(a - b) <= 1e-3 * max(a, 1), "\(a) \(b)") }
   }
 
@@ -107,7 +111,8 @@ struct RunTests {
   @Test("Without mpirun the program is one rank")
   func alone() async throws {
     let run = try MNISTRun()
-    let result = try await MPIRunner.runAlone("mnist", run.flags + ["--steps", "3", "--quiet"], timeLimit: .seconds(60))
+    let result = try await MPIRunner.runAlone(
+      "mnist", run.flags + ["--steps", "3", "--quiet"], timeLimit: .seconds(60))
     #expect(result.exitCode == 0, "\(result)")
     #expect(try run.metrics(try #require(try run.runFolders().first)).last?["event"] as? String == "summary")
   }

@@ -12,8 +12,10 @@ import Training
 struct MNIST: ParallelCommand {
   static let configuration = CommandConfiguration(
     commandName: "mnist",
-    abstract: "Trains a small convolutional network on MNIST with a Schedule-Free optimizer, on all ranks of an MPI job.",
-    discussion: "Without --data it takes data/mnist if that is there, and otherwise draws digits of its own to train on.")
+    abstract:
+      "Trains a small convolutional network on MNIST with a Schedule-Free optimizer, on all ranks of an MPI job.",
+    discussion:
+      "Without --data it takes data/mnist if that is there, and otherwise draws digits of its own to train on.")
 
   @OptionGroup var training: TrainingOptions
 

@@ -125,7 +125,8 @@ func makeOptimizer(
 ) throws -> ShardedOptimizer {
   let optimizer = try ShardedOptimizer(
     communicator: world, layout: test.layout(), rule: rule, exchange: kind, clipNorm: clipNorm)
-  try require(optimizer.exchangeKind == kind, "asked for \(kind), got \(optimizer.exchangeKind): \(optimizer.exchangeNote ?? "")")
+  try require(
+    optimizer.exchangeKind == kind, "asked for \(kind), got \(optimizer.exchangeKind): \(optimizer.exchangeNote ?? "")")
   try optimizer.initializeParameters { arena in for index in 0..<test.count { arena[index] = noise(0, 0, index) } }
   return optimizer
 }
@@ -138,7 +139,8 @@ func checkAgreement(_ world: Communicator, clipNorm: Double? = nil) throws {
         let serial = Serial(rule, count: test.count)
         let optimizer = try makeOptimizer(test, rule, kind, world, clipNorm: clipNorm)
         for step in 0..<5 {
-          let all = (0..<world.size).map { rank in (0..<test.count).map { gradient(step: step, rank: rank, index: $0) } }
+          let all = (0..<world.size).map { rank in (0..<test.count).map { gradient(step: step, rank: rank, index: $0) }
+          }
           fillGradients(optimizer, step: step, rank: world.rank)
           // Announced piece by piece, as backward does.
           optimizer.announce(finishedFrom: test.count / 2)
@@ -218,7 +220,8 @@ func checkState(_ world: Communicator) throws {
 /// A buffer of rank zero on all ranks.
 func everywhere(_ buffer: AlignedBuffer?, count: Int, _ world: Communicator) throws -> AlignedBuffer {
   let result = try buffer ?? AlignedBuffer(count: count, for: "a copy")
-  try world.broadcast(UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: result.pointer, count: count)), root: 0)
+  try world.broadcast(
+    UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: result.pointer, count: count)), root: 0)
   return result
 }
 
