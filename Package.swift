@@ -53,12 +53,15 @@ let package = Package(
     .executableTarget(
       name: "freewheel",
       dependencies: [
-        "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Checkpoints", "DataParallel", "MPI", "Neural", "ScheduleFree", "Training",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .executableTarget(
       name: "mnist",
-      dependencies: ["Training", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       path: "examples/mnist"),
 
     // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
@@ -75,7 +78,8 @@ let package = Package(
     .executableTarget(
       name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"], path: "Tests/Programs/allocation-probe"),
     .executableTarget(
-      name: "step-allocation-probe", dependencies: ["DataParallel", "Datasets", "Neural", "CAllocationCounter"],
+      name: "step-allocation-probe",
+      dependencies: ["DataParallel", "Datasets", "MPI", "Neural", "ScheduleFree", "CAllocationCounter"],
       path: "Tests/Programs/step-allocation-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels"], exclude: ["Goldens"]),

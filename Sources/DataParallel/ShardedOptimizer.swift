@@ -20,8 +20,7 @@ public struct StepOutcome: Sendable {
 /// The caller computes gradients as it likes:
 /// ```swift
 /// let optimizer = try ShardedOptimizer(communicator: world, layout: buckets, rule: rule)
-/// // … fill optimizer.parameters with the initial parameters, the same on every rank …
-/// try optimizer.adoptParameters()
+/// try optimizer.initializeParameters { y in … }                            // the same values on every rank
 /// while training {
 ///   computeGradient(at: optimizer.parameters, into: optimizer.gradients)   // 1/ranks of the mean's gradient
 ///   optimizer.announce(finishedFrom: 0)
@@ -29,7 +28,8 @@ public struct StepOutcome: Sendable {
 /// }
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of ranks.
-/// All methods are collective over the communicator, but for ``announce(finishedFrom:)``. A step allocates nothing.
+/// All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and ``addGradients(from:range:)``. A step
+/// allocates nothing. After an `MPIError` ranks may have come apart, and the object must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
@@ -99,6 +99,12 @@ public final class ShardedOptimizer {
 
   deinit { statePointers.deallocate() }
 
+  /// Gives the node's shared memory back, before the program ends; no pointer and no method may be used afterwards. Collective. Without
+  /// this the memory stays until MPI is finalised, whether this object lives or not: freeing it takes all ranks.
+  ///
+  /// - Throws: `MPIError`.
+  public func close() throws { try exchange.close() }
+
   private static func makeExchange(
     _ kind: ExchangeKind, communicator: Communicator, layout: BucketLayout
   ) throws -> (any Exchange, String?) {
@@ -114,6 +120,7 @@ public final class ShardedOptimizer {
       } else {
         note = "using the flat exchange: the \(communicator.size) ranks run on several nodes"
       }
+      try node.free()
     }
     let collective: ExchangeKind = kind == .shared ? .flat : kind
     return (try CollectiveExchange(kind: collective, communicator: communicator, layout: layout), note)
@@ -145,30 +152,41 @@ public final class ShardedOptimizer {
   ///
   /// - Parameter stopRequested: this rank wishes that training stops after this step.
   /// - Returns: whether some rank asked to stop, and where time went.
-  /// - Throws: `MPIError`; ``DataParallelError/nonFiniteGradient(norm:step:)`` on every rank, if clipping meets such a norm.
+  /// - Throws: `MPIError`; ``DataParallelError/nonFiniteGradient(norm:step:)`` on every rank, if clipping meets such a norm. The
+  ///   parameters and the state are then as they were, and another step may follow.
   public func finishStep(stopRequested: Bool) throws -> StepOutcome {
     let start = monotonicSeconds()
     exchange.waitSeconds = 0
     announce(finishedFrom: 0)
     try exchange.beginExchange(step: exchangeStep, stopRequested: stopRequested)
-    rule.beginStep()
     var gradientNorm: Double?
     if let clipNorm, let reducedGradient {
       let norm = try reduceForNorm(into: reducedGradient)
       guard norm.isFinite else {
+        _ = try endStep()
         throw DataParallelError.nonFiniteGradient(norm: norm, step: rule.counters.step)
       }
       gradientNorm = norm
+      rule.beginStep()
       try updateFromReduced(reducedGradient, scale: norm > clipNorm ? Float(clipNorm / norm) : 1)
     } else {
+      rule.beginStep()
       try updateFromPieces()
     }
-    let stop = try exchange.finish(step: exchangeStep)
-    exchangeStep += 1
-    bucketsAnnounced = 0
+    let stop = try endStep()
     let wait = exchange.waitSeconds
     return StepOutcome(
       stop: stop, waitSeconds: wait, exchangeSeconds: monotonicSeconds() - start - wait, gradientNorm: gradientNorm)
+  }
+
+  /// Waits for all ranks; afterwards the next step may begin.
+  ///
+  /// - Returns: whether some rank asked to stop.
+  private func endStep() throws -> Bool {
+    let stop = try exchange.finish(step: exchangeStep)
+    exchangeStep += 1
+    bucketsAnnounced = 0
+    return stop
   }
 
   /// One fused pass per bucket: sum the ranks' gradients, update the state, write y.

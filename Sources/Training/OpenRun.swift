@@ -16,22 +16,38 @@ final class OpenRun {
   /// checkpoints) is then removed, as if it had never been interrupted. Otherwise makes a new run folder: a run that continues from
   /// an older checkpoint must not cost the newer ones.
   ///
-  /// - Throws: `FileError`, `CheckpointError`; nothing has been changed then but for a new, empty folder.
-  init(continuing point: ResumePoint?, options: TrainingOptions, program: String, description: RunDescription) throws {
-    if let point, let run = point.run,
-      try run.checkpoints().newestGood().checkpoint?.step == point.checkpoint.step
-    {
+  /// - Parameters:
+  ///   - point: where to continue; nil for a run from the start.
+  ///   - options: the flags.
+  ///   - program: the program's name.
+  ///   - session: what `run.json` is to tell of this start.
+  /// - Throws: `FileError`, `CheckpointError`, ``TrainingError/runWentOn(path:)``; nothing has been changed then but for a new, empty
+  ///   folder.
+  init(
+    continuing point: ResumePoint?, options: TrainingOptions, program: String, session: RunDescription.Session
+  ) throws {
+    if let point, let run = point.run, try Self.isNewest(point, in: run) {
       folder = run
       lock = try run.lock()
+      // Another job may have gone on with this run, and ended, before the lock was ours.
+      guard try Self.isNewest(point, in: run) else { throw TrainingError.runWentOn(path: run.path.string) }
       store = try run.checkpoints(keep: options.keep)
       try MetricsWriter.truncate(run.metricsFile, afterStep: point.checkpoint.step, droppingEvents: ["summary"])
       try store.removeCheckpoints(afterStep: point.checkpoint.step)
+      // A description that is damaged or of another version is no reason not to go on.
+      var description = (try? run.readDescription(as: RunDescription.self)) ?? RunDescription(sessions: [])
+      description.sessions.append(session)
+      try run.writeDescription(description)
     } else {
       folder = try RunFolder.create(root: FilePath(options.output), name: program)
       lock = try folder.lock()
       store = try folder.checkpoints(keep: options.keep)
-      try folder.writeDescription(description)
+      try folder.writeDescription(RunDescription(sessions: [session]))
     }
     metrics = try MetricsWriter(folder.metricsFile)
+  }
+
+  private static func isNewest(_ point: ResumePoint, in run: RunFolder) throws -> Bool {
+    try run.checkpoints().newestGood().checkpoint?.step == point.checkpoint.step
   }
 }

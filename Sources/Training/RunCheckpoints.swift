@@ -50,18 +50,18 @@ final class RunCheckpoints {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
     try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
-    progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
+    let progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
+    self.progress = progress
     notice = start?.notice
 
     // Only now, with everything checked, is anything written.
     let hosts = try world.allGather(MPIRuntime.hostName)
     let run = try world.agree(on: "the run folder") { () throws -> OpenRun? in
       guard isRoot else { return nil }
-      let description = RunDescription(
-        arguments: CommandLine.arguments, settings: settings, totalSteps: totalSteps, hosts: hosts,
-        started: ISO8601DateFormatter().string(from: Date()), versions: Versions.all)
-      return try OpenRun(
-        continuing: start?.point, options: options, program: program, description: description)
+      let session = RunDescription.Session(
+        arguments: CommandLine.arguments, firstStep: progress.step, totalSteps: totalSteps, hosts: hosts,
+        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all)
+      return try OpenRun(continuing: start?.point, options: options, program: program, session: session)
     }
     self.run = run
     metricsListener = run.map { MetricsLog($0.metrics) }
@@ -72,7 +72,8 @@ final class RunCheckpoints {
   ///
   /// - Parameter accuracy: accuracy at x after this step, if it was evaluated: the best checkpoint is kept by it.
   /// - Returns: the folder, on rank zero.
-  /// - Throws: on every rank, if the checkpoint could not be written; earlier ones are then as they were.
+  /// - Throws: on every rank, if the checkpoint could not be written or holds something else than numbers; earlier ones are then as
+  ///   they were.
   func save(_ progress: RunProgress, accuracy: Double?) throws -> (path: String, warnings: [String])? {
     let slots = optimizer.rule.stateSlots
     var arenas: [AlignedBuffer] = []
@@ -81,6 +82,7 @@ final class RunCheckpoints {
     }
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
       guard let run else { return nil }
+      try refuseDivergence(arenas, step: progress.step)
       try run.metrics.synchronize()
       let evaluationSlot = optimizer.rule.evaluationSlot
       var optimizerTensors: [TensorToWrite] = []
@@ -92,6 +94,16 @@ final class RunCheckpoints {
         metadata: ["format": "pt"], metric: accuracy,
         state: SavedState(progress: progress, counters: optimizer.rule.counters, settings: settings))
       return (saved.folder.string, saved.warnings)
+    }
+  }
+
+  /// Such a checkpoint would be of no use, and would in time push out the good ones.
+  private func refuseDivergence(_ arenas: [AlignedBuffer], step: Int) throws {
+    for (slot, arena) in zip(optimizer.rule.stateSlots, arenas) {
+      for index in 0..<arena.count where !arena.pointer[index].isFinite {
+        throw TrainingError.diverged(
+          what: "an element of \(slot.name)", value: Double(arena.pointer[index]), step: step)
+      }
     }
   }
 

@@ -1,18 +1,23 @@
-import Foundation
-import MPI
-
 /// What `run.json` holds: everything needed to repeat a run.
 struct RunDescription: Codable {
-  /// The command line, program first.
-  var arguments: [String]
-  /// Settings that decide what is computed.
-  var settings: RunSettings
-  /// Steps the run was started for.
-  var totalSteps: Int
-  /// One host name per rank.
-  var hosts: [String]
-  /// When it was started, UTC, ISO 8601.
-  var started: String
-  /// Versions of what it ran on.
-  var versions: [String: String]
+  /// One start of the program: the first, and one for each resume.
+  struct Session: Codable {
+    /// The command line, program first.
+    var arguments: [String]
+    /// Steps done when it began.
+    var firstStep: Int
+    /// Steps the run was to take.
+    var totalSteps: Int
+    /// One host name per rank.
+    var hosts: [String]
+    /// When it was started, UTC, ISO 8601.
+    var started: String
+    /// Settings that decide what is computed.
+    var settings: RunSettings
+    /// Versions of what it ran on.
+    var versions: [String: String]
+  }
+
+  /// In the order of their start.
+  var sessions: [Session]
 }

@@ -32,9 +32,11 @@ enum StopSignal {
       { _ in
         var signals = StopSignal.waitedFor
         var received: Int32 = 0
+        var interrupts = 0
         while true {
           guard sigwait(&signals, &received) == 0 else { continue }
-          if received == SIGINT && StopSignal.isRequested { _exit(128 + SIGINT) }
+          if received == SIGINT { interrupts += 1 }
+          if interrupts > 1 { _exit(128 + SIGINT) }
           stopFlag.store(true, ordering: .relaxed)
         }
       }, nil)

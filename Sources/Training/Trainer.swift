@@ -48,6 +48,7 @@ public final class Trainer {
     self.world = world
     self.options = options
     self.data = data
+    try options.fingerprint(program: program).verify(over: world)
     let globalBatch = options.batchSize * options.accumulate * world.size
     let (sampler, plan) = try world.agree(on: "network and data") {
       try Self.check(data, fits: network)
@@ -113,10 +114,15 @@ public final class Trainer {
   /// Trains to the end, or until a rank is asked to stop. Collective.
   ///
   /// - Returns: the exit code: 0 at the end, 75 if the run stopped on request, with a checkpoint to resume from.
+  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what the plan, the
+  ///   exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     if let note = startNotice { try report(.notice(note)) }
+    if progress.step >= totalSteps {
+      try report(.notice("the run is at step \(progress.step) of \(totalSteps) already: there is nothing to train"))
+    }
     clock.start()
     var stopped = false
     var evaluation: EvaluationMetrics?
@@ -124,12 +130,14 @@ public final class Trainer {
       let metrics = try step()
       stopped = metrics.stop && progress.step < totalSteps
       let isLast = progress.step == totalSteps
-      if progress.step % options.logEvery == 0 || isLast || stopped { try reportStep(metrics) }
+      if progress.step % options.logEvery == 0 || isLast { try reportStep(metrics) }
       clock.pause()
-      if isDue(options.evaluateEvery) && !stopped || isLast { evaluation = try evaluate() }
+      let evaluates = isDue(options.evaluateEvery) || isLast
+      // Whoever asked for the stop may not wait long: what was learned is saved before it is evaluated.
+      if stopped && evaluates { _ = try checkpoints.save(progress, accuracy: nil) }
+      if evaluates { evaluation = try evaluate() }
       if isDue(options.checkpointEvery) || isLast || stopped {
-        try refuseDivergence(metrics)
-        try save(accuracy: evaluation?.step == progress.step ? evaluation?.accuracy : nil)
+        try save(accuracy: evaluates ? evaluation?.accuracy : nil)
       }
       clock.resume()
     }
@@ -197,8 +205,9 @@ public final class Trainer {
     let result = try evaluator.run()
     try optimizer.restoreGradientPoint()
     let metrics = EvaluationMetrics(
-      step: progress.step, epoch: progress.epoch(of: sampler), loss: result.loss, accuracy: result.accuracy,
-      examples: data.test.count, evaluationMilliseconds: (monotonicSeconds() - start) * 1e3, seconds: clock.sinceStart)
+      step: progress.step, epoch: progress.epoch(of: sampler), loss: try finite(result.loss, "the test loss at x"),
+      accuracy: result.accuracy, examples: data.test.count, evaluationMilliseconds: (monotonicSeconds() - start) * 1e3,
+      seconds: clock.sinceStart)
     if progress.bestAccuracy.map({ metrics.accuracy > $0 }) ?? true {
       progress.bestAccuracy = metrics.accuracy
       progress.bestStep = progress.step
@@ -207,11 +216,10 @@ public final class Trainer {
     return metrics
   }
 
-  /// Ends a run whose loss is no longer a number before it is saved: such a checkpoint is of no use, and would in time push out the
-  /// good ones. The sum is the same on every rank, so all end together.
-  private func refuseDivergence(_ result: StepResult) throws {
-    let loss = try world.sumInRankOrder(result.lossSum) / Double(globalBatch)
-    guard loss.isFinite else { throw TrainingError.diverged(loss: loss, step: progress.step) }
+  /// Ends a run that computes with something else than numbers. The value is the same on every rank, so all end together.
+  private func finite(_ value: Double, _ what: String) throws -> Double {
+    guard value.isFinite else { throw TrainingError.diverged(what: what, value: value, step: progress.step) }
+    return value
   }
 
   private func save(accuracy: Double?) throws {
@@ -230,7 +238,7 @@ public final class Trainer {
   }
 
   private func reportStep(_ result: StepResult) throws {
-    let loss = try world.sumInRankOrder(result.lossSum) / Double(globalBatch)
+    let loss = try finite(world.sumInRankOrder(result.lossSum) / Double(globalBatch), "the loss")
     let times = clock.takeInterval()
     try report(
       .step(

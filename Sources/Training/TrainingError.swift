@@ -6,8 +6,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   case tooFewOutputs(outputs: Int, classes: Int, data: String)
   /// The checkpoint was made with other settings.
   case otherSettings(path: String, setting: String, saved: String, given: String)
-  /// The loss is not a finite number. Thrown on all ranks alike.
-  case diverged(loss: Double, step: Int)
+  /// A loss or a parameter is not a finite number.
+  case diverged(what: String, value: Double, step: Int)
+  /// While this run was starting, another job went on with the run it was to continue.
+  case runWentOn(path: String)
 
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
@@ -19,9 +21,11 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case .otherSettings(let path, let setting, let saved, let given):
       return
         "cannot resume \(path): it was made with \(setting) '\(saved)', this run has '\(given)'; use the same flags, or begin a new run from its weights with --initial-weights"
-    case .diverged(let loss, let step):
+    case .diverged(let what, let value, let step):
       return
-        "the loss is \(loss) after step \(step): training diverged, and nothing was saved of it; try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"
+        "\(what) is \(value) after step \(step): training diverged, and nothing was saved of it; try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"
+    case .runWentOn(let path):
+      return "\(path): another job has gone on with this run in the meantime; resume it again"
     }
   }
 }

@@ -106,7 +106,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   // MARK: Network
 
   /// Factor on every dropout probability.
-  @Option(help: "Factor on every dropout probability; 0 turns dropout off.")
+  @Option(help: "Factor on every dropout probability, 0 to 1; 0 turns dropout off.")
   public var dropoutScale: Double = 1
 
   /// Probability mass that the loss spreads evenly over all classes.
@@ -183,6 +183,29 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     return try OptimizerRegistry.makeRule(named: optimizer, options: options)
   }
 
+  /// All flags that decide which collective calls a rank makes, and when: ranks that differ in one would wait for each other for
+  /// ever. What decides the arithmetic is compared besides, by ``RunSettings``.
+  func fingerprint(program: String) -> Fingerprint {
+    func text(_ value: (some CustomStringConvertible)?) -> String { value.map { "\($0)" } ?? "default" }
+    var fingerprint = Fingerprint()
+    fingerprint.add("program", program)
+    fingerprint.add("--epochs", text(epochs))
+    fingerprint.add("--steps", text(steps))
+    fingerprint.add("--batch-size", batchSize)
+    fingerprint.add("--accumulate", accumulate)
+    fingerprint.add("--last-batch", lastBatch.rawValue)
+    fingerprint.add("--optimizer", optimizer)
+    fingerprint.add("--clip-norm", text(clipNorm))
+    fingerprint.add("--exchange", exchange.rawValue)
+    fingerprint.add("--log-every", logEvery)
+    fingerprint.add("--evaluate-every", text(evaluateEvery))
+    fingerprint.add("--evaluate-on", evaluateOn.rawValue)
+    fingerprint.add("--checkpoint-every", text(checkpointEvery))
+    fingerprint.add("--resume", text(resume))
+    fingerprint.add("--initial-weights", text(initialWeights))
+    return fingerprint
+  }
+
   /// Refuses values that are impossible by themselves or contradict each other. Called by the argument parser.
   ///
   /// - Throws: `ValidationError` with a message that names the flag, the value and what is allowed.
@@ -198,8 +221,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     if let epochs { try require(epochs >= 1 && epochs <= 1 << 31, "--epochs", epochs, "1 or more") }
     if let steps { try require(steps >= 1 && steps <= 1 << 40, "--steps", steps, "1 or more") }
     if let clipNorm { try require(clipNorm > 0 && clipNorm.isFinite, "--clip-norm", clipNorm, "a positive number") }
-    try require(
-      dropoutScale >= 0 && dropoutScale.isFinite, "--dropout-scale", dropoutScale, "0 or more")
+    try require(dropoutScale >= 0 && dropoutScale <= 1, "--dropout-scale", dropoutScale, "0 to 1")
     try require(
       labelSmoothing >= 0 && labelSmoothing < 1, "--label-smoothing", labelSmoothing, "0 or more, below 1")
     try require(logEvery >= 1, "--log-every", logEvery, "1 or more")

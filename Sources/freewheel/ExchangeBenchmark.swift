@@ -52,17 +52,24 @@ struct ExchangeBenchmark: ParallelCommand {
       for _ in 0..<(repetitions + Self.block - 1) / Self.block {
         for (index, body) in bodies.enumerated() {
           for step in -2..<Self.block {
+            // As backward does just before: the gradients are this step's own, and lie in this rank's cache.
+            index == 0 ? baseline.fillGradients() : sharded[index - 1].fillGradients()
             let seconds = try timed(on: world, body)
             if step >= 0 { times[index].append(seconds) }
           }
         }
       }
+      let notes = sharded.map { $0.optimizer.exchangeNote }
+      try world.agree(on: "the benchmark") {
+        guard baseline.isFinite && sharded.allSatisfy({ $0.isFinite }) else { throw ExchangeBenchmarkError.notFinite }
+      }
+      for exchange in sharded { try exchange.optimizer.close() }
       guard world.rank == 0 else { continue }
       let medians = times.map { $0.sorted()[$0.count / 2] * 1e6 }
       var line = String(format: "%10d %12.1f", count, medians[0])
-      for (exchange, median) in zip(sharded, medians.dropFirst()) {
+      for (note, median) in zip(notes, medians.dropFirst()) {
         line += String(format: " %12.1f %5.1f×", median, medians[0] / median)
-        if let note = exchange.optimizer.exchangeNote { line += " (\(note))" }
+        if let note { line += " (\(note))" }
       }
       print(line)
     }
@@ -92,8 +99,12 @@ private final class Baseline {
     gradients = try AlignedBuffer(count: count, for: "gradients")
     y = try AlignedBuffer(count: count, for: "y")
     state = try rule.stateSlots.map { try AlignedBuffer(count: count, for: $0.name) }
-    for index in 0..<count { gradients.pointer[index] = Float(index % 17) - 8 }
+    fillGradients()
   }
+
+  func fillGradients() { fill(gradients.pointer, count: gradients.count, scale: 1 / Float(world.size)) }
+
+  var isFinite: Bool { (0..<y.count).allSatisfy { y.pointer[$0].isFinite } }
 
   func step() throws {
     try world.allReduceSum(UnsafeMutableBufferPointer(start: gradients.pointer, count: gradients.count))
@@ -104,23 +115,40 @@ private final class Baseline {
         guard let base = pointers.baseAddress else { return }
         rule.update(
           ElementRange(
-            gradients: gradientPointer, gradientCount: 1, gradientScale: 1 / Float(world.size), y: y.pointer,
+            gradients: gradientPointer, gradientCount: 1, gradientScale: 1, y: y.pointer,
             state: UnsafePointer(base), count: y.count))
       }
     }
   }
 }
 
+/// Gradients in -8...8, times `scale`.
+private func fill(_ gradients: UnsafeMutablePointer<Float>, count: Int, scale: Float) {
+  for index in 0..<count { gradients[index] = Float(index & 15 - 8) * scale }
+}
+
+/// A result that no training has, and so a time that says nothing.
+private enum ExchangeBenchmarkError: Error, CustomStringConvertible {
+  case notFinite
+  var description: String { "parameters became infinite or not a number: the times mean nothing" }
+}
+
 private final class Sharded {
   let optimizer: ShardedOptimizer
+  private let scale: Float
 
   init(count: Int, kind: ExchangeKind, world: Communicator) throws {
     optimizer = try ShardedOptimizer(
       communicator: world, layout: BucketLayout(elementCount: count, tensorOffsets: [0]), rule: AdamWScheduleFree(),
       exchange: kind)
-    for index in 0..<count { optimizer.gradients[index] = Float(index % 17) - 8 }
+    scale = 1 / Float(world.size)
+    fillGradients()
     try optimizer.initializeParameters { $0.update(repeating: 0, count: count) }
   }
+
+  func fillGradients() { fill(optimizer.gradients, count: optimizer.layout.elementCount, scale: scale) }
+
+  var isFinite: Bool { (0..<optimizer.layout.elementCount).allSatisfy { optimizer.parameters[$0].isFinite } }
 
   func step() throws { _ = try optimizer.finishStep(stopRequested: false) }
 }

@@ -55,4 +55,7 @@ protocol Exchange: AnyObject {
 
   /// Makes slices of parameters written outside a step visible to all ranks, after waiting until no rank reads the old ones.
   func shareParameters(_ write: () -> Void) throws
+
+  /// Gives shared memory back; nothing may be touched afterwards. Collective.
+  func close() throws
 }

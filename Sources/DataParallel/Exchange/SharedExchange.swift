@@ -37,8 +37,9 @@ final class SharedExchange: Exchange {
     let updated: UnsafeAtomic<Int>
     /// step + 1 once `partial` holds the rank's number for that step.
     let partialReady: UnsafeAtomic<Int>
-    /// step + 1 of the last step in which the rank asked to stop. Written before, and read after, a release of `updated`.
-    let stop: UnsafeAtomic<Int>
+    /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop. Written before, and read after, a
+    /// release of `updated`. Two, because a fast rank may ask again in the next step before a slow one has read this step's.
+    let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
     /// The rank's part of a global sum. Plain memory: written before the release of `partialReady`, read after its acquire,
     /// and written again only in the next step, after every rank has released `updated`.
     let partial: UnsafeMutablePointer<Double>
@@ -46,16 +47,17 @@ final class SharedExchange: Exchange {
     /// Views `memory`, the zero-filled start of a rank's segment. Sound because zero is a valid initial value of each atomic's
     /// storage, and because the window outlives the views.
     init(_ memory: UnsafeMutableRawPointer) {
-      func counter(_ line: Int) -> UnsafeAtomic<Int> {
-        let storage = (memory + line * 128).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1)
-        return UnsafeAtomic(at: storage)
+      func counter(at offset: Int) -> UnsafeAtomic<Int> {
+        UnsafeAtomic(at: (memory + offset).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1))
       }
-      announced = counter(0)
-      updated = counter(1)
-      partialReady = counter(2)
-      stop = UnsafeAtomic(at: (memory + 320).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1))
+      announced = counter(at: 0)
+      updated = counter(at: 128)
+      partialReady = counter(at: 256)
+      stops = (counter(at: 320), counter(at: 328))
       partial = (memory + 384).bindMemory(to: Double.self, capacity: 1)
     }
+
+    func stop(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? stops.even : stops.odd }
   }
 
   /// Bytes of a rank's segment: control block and gradients, and on rank 0 the arena of y.
@@ -111,7 +113,7 @@ final class SharedExchange: Exchange {
   }
 
   func beginExchange(step: Int, stopRequested: Bool) {
-    if stopRequested { controls[communicator.rank].stop.store(step + 1, ordering: .relaxed) }
+    if stopRequested { controls[communicator.rank].stop(in: step).store(step + 1, ordering: .relaxed) }
   }
 
   func pieces(step: Int, bucket: Int) -> GradientPieces {
@@ -140,16 +142,25 @@ final class SharedExchange: Exchange {
     var stop = false
     for control in controls {
       wait(for: control.updated, toReach: step + 1)
-      // A rank already in the next step may have stored step + 2, which asks to stop there and not here.
-      stop = stop || control.stop.load(ordering: .relaxed) == step + 1
+      stop = stop || control.stop(in: step).load(ordering: .relaxed) == step + 1
     }
     return stop
   }
 
   func shareParameters(_ write: () -> Void) throws {
+    // The fences make the plain reads and writes on both sides of MPI's barrier ordered for certain: MPI promises that for memory
+    // in windows only together with its own synchronisation calls.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     try communicator.barrier()
     write()
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
     try communicator.barrier()
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+  }
+
+  func close() throws {
+    try window.free()
+    try communicator.free()
   }
 
   /// Spins, at first with the processor's pause and then giving up the time slice, so that more ranks than cores make progress.

@@ -1,6 +1,6 @@
 // Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something is wrong.
 //
-//   exchange-probe agreement|state|clipping|stop|fingerprint|accumulation
+//   exchange-probe agreement|clipping|state|stop|fingerprint
 
 import DataParallel
 import Foundation
@@ -232,8 +232,13 @@ func checkStop(_ world: Communicator) throws {
     for step in 0..<8 {
       let outcome = try optimizer.finishStep(stopRequested: step == 5 && world.rank == world.size - 1)
       try require(outcome.stop == (step == 5), "\(kind): stop is \(outcome.stop) in step \(step)")
-      if outcome.stop { break }
     }
+    // Asked for in every step, it is seen in every step, however far ranks are apart.
+    for step in 0..<2000 {
+      let outcome = try optimizer.finishStep(stopRequested: world.rank == world.size - 1)
+      try require(outcome.stop, "\(kind): stop is not seen in step \(step)")
+    }
+    try optimizer.close()
   }
 }
 
@@ -265,6 +270,17 @@ func checkNonFinite(_ world: Communicator) throws {
       _ = try optimizer.finishStep(stopRequested: false)
       throw Failure(description: "\(kind): an infinite gradient went through")
     } catch DataParallelError.nonFiniteGradient {}
+    // The step left no trace: the next one is the first of another optimizer, bit for bit.
+    let other = try makeOptimizer(cases[3], rules[0], kind, world, clipNorm: 1)
+    for each in [optimizer, other] {
+      fillGradients(each, step: 1, rank: world.rank)
+      _ = try each.finishStep(stopRequested: false)
+    }
+    try require(
+      parameters(optimizer).map(\.bitPattern) == parameters(other).map(\.bitPattern),
+      "\(kind): a refused step left traces")
+    try optimizer.close()
+    try other.close()
   }
 }
 
