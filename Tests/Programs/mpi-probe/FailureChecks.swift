@@ -1,3 +1,4 @@
+import Glibc
 import MPI
 import Synchronization
 
@@ -76,4 +77,40 @@ func failInAPart(_ world: Communicator) throws {
     try part.agree(on: "the even part") { if part.rank == part.size - 1 { throw ProbeError(text: "odd") } }
   }
   try world.barrier()
+}
+
+/// Rank 0 fails in a program that blocks SIGTERM for a thread that waits for it, and is sent the signal over and over.
+func failWhileTerminated(_ world: Communicator) throws {
+  var signals = terminationSignal()
+  pthread_sigmask(SIG_BLOCK, &signals, nil)
+  var waiter = pthread_t()
+  let waiting = pthread_create(
+    &waiter, nil,
+    { _ in
+      var signals = terminationSignal()
+      var received: Int32 = 0
+      while true { sigwait(&signals, &received) }
+    }, nil)
+  try expectEqual(waiting, 0, "pthread_create")
+  guard world.rank == 0 else { while true { sleep(1) } }
+  var sender = pthread_t()
+  let sending = pthread_create(
+    &sender, nil,
+    { _ in
+      while true {
+        kill(getpid(), SIGTERM)
+        usleep(10_000)
+      }
+    }, nil)
+  try expectEqual(sending, 0, "pthread_create")
+  usleep(200_000)
+  print("rank 0 is still there")
+  throw ProbeError(text: "disk on fire")
+}
+
+private func terminationSignal() -> sigset_t {
+  var signals = sigset_t()
+  sigemptyset(&signals)
+  sigaddset(&signals, SIGTERM)
+  return signals
 }
