@@ -57,8 +57,8 @@ public enum MPIProgram {
     exit(failureCode)
   }
 
-  /// Gives SIGTERM its ordinary effect again: a failed rank has nothing to save, and is to end when MPI ends the job, by
-  /// SIGTERM first.
+  /// Gives SIGTERM its ordinary effect again: a failed rank has nothing to save, and is to end when MPI ends the job,
+  /// by SIGTERM first.
   ///
   /// A program may have installed a handler, or have blocked the signal in all threads for one that takes it with
   /// `sigwait`. So the default action is restored, and the signal let through in this thread. While another thread

@@ -28,6 +28,7 @@ let checks: [String: (Communicator) throws -> Void] = [
   "window-too-large": checkWindowTooLarge,
 ]
 
+if arguments.first == "fail-while-terminated" { ignoreTermination() }
 MPIProgram.run { world in
   switch arguments.first ?? "" {
   case "check":
