@@ -53,7 +53,8 @@ import Testing
   }
 
   @Test func severalHosts() throws {
-    // FREEWHEEL_CORES, which the tests set, is handed on like any other such variable; FREEWHEEL_TERMINAL is the script's.
+    // FREEWHEEL_CORES, which the tests set, is handed on like any other such variable; the script sets
+    // FREEWHEEL_TERMINAL.
     let exports = "-x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES -x FREEWHEEL_TERMINAL PROGRAM"
     #expect(try line(["--hosts", "a:2,b:2"]) == "--host a:2,b:2 --bind-to core:if-supported \(exports)")
     #expect(
