@@ -5,20 +5,35 @@ import SystemPackage
 
 /// Element types of the safetensors format.
 public enum TensorType: String, Sendable, CaseIterable {
+  /// One byte, 0 or 1.
   case bool = "BOOL"
+  /// Unsigned, 1 byte.
   case uint8 = "U8"
+  /// Signed, 1 byte.
   case int8 = "I8"
+  /// Floating point, 1 byte: 5 bits of exponent, 2 of mantissa.
   case float8e5m2 = "F8_E5M2"
+  /// Floating point, 1 byte: 4 bits of exponent, 3 of mantissa.
   case float8e4m3 = "F8_E4M3"
+  /// Signed, 2 bytes.
   case int16 = "I16"
+  /// Unsigned, 2 bytes.
   case uint16 = "U16"
+  /// IEEE 754 half precision, 2 bytes.
   case float16 = "F16"
+  /// The upper half of a single-precision number, 2 bytes.
   case bfloat16 = "BF16"
+  /// Signed, 4 bytes.
   case int32 = "I32"
+  /// Unsigned, 4 bytes.
   case uint32 = "U32"
+  /// IEEE 754 single precision, 4 bytes.
   case float32 = "F32"
+  /// IEEE 754 double precision, 8 bytes.
   case float64 = "F64"
+  /// Signed, 8 bytes.
   case int64 = "I64"
+  /// Unsigned, 8 bytes.
   case uint64 = "U64"
 
   /// Bytes of one element.

@@ -1,7 +1,7 @@
 /// Fills a batch: picks examples, normalises their bytes, and writes them as floats into memory of the caller.
 ///
-/// A byte has 256 values, so normalising is one look-up per pixel in a table per channel (1 KiB each, it stays in the first
-/// level of cache), and gives the same bits as the formula (byte / 255 - mean) / standard deviation in float32.
+/// A byte has 256 values, so normalising is one look-up per pixel in a table per channel (1 KiB each, it stays in the
+/// first level of cache), and gives the same bits as the formula (byte / 255 - mean) / standard deviation in float32.
 ///
 /// Filling allocates nothing and locks nothing. Several threads may fill different memory at once.
 public final class BatchAssembler: Sendable {

@@ -1,4 +1,5 @@
-/// How much synthetic digits vary. Tuned so that a linear classifier fails often and a small convolutional network rarely.
+/// How much synthetic digits vary. Tuned so that a linear classifier fails often and a small convolutional network
+/// rarely.
 private enum Variation {
   /// Of a control point, in parts of the digit's box.
   static let jitter: Float = 0.09
@@ -28,9 +29,9 @@ private enum Variation {
 
 /// Draws synthetic digits one at a time, in buffers that are allocated once.
 ///
-/// Only additions, multiplications, divisions, square roots and conversions are used, each of which IEEE 754 rounds in one
-/// way (Swift fuses no multiplication with an addition unasked), and no function of a mathematical library: the pixels are
-/// the same on every machine.
+/// Only additions, multiplications, divisions, square roots and conversions are used, each of which IEEE 754 rounds in
+/// one way (Swift fuses no multiplication with an addition unasked), and no function of a mathematical library: the
+/// pixels are the same on every machine.
 struct DigitRenderer {
   /// Height and width of an image in pixels.
   static let size = 28
@@ -84,9 +85,10 @@ struct DigitRenderer {
 
   // MARK: The pen's path, in the digit's box
 
-  /// Draws the nodes of a smooth displacement field: elastic distortion after Simard, Steinkraus and Platt, "Best practices
-  /// for convolutional neural networks applied to visual document analysis" (ICDAR 2003), but smoothed by a quadratic
-  /// B-spline between coarse nodes, and applied to the pen's path instead of to pixels, which costs next to nothing.
+  /// Draws the nodes of a smooth displacement field: elastic distortion after Simard, Steinkraus and Platt, "Best
+  /// practices for convolutional neural networks applied to visual document analysis" (ICDAR 2003), but smoothed by a
+  /// quadratic B-spline between coarse nodes, and applied to the pen's path instead of to pixels, which costs next to
+  /// nothing.
   private mutating func drawField(_ random: inout Philox) {
     for node in 0..<field.count {
       field[node] = Point(x: random.bell() * Variation.displacement, y: random.bell() * Variation.displacement)

@@ -1,6 +1,7 @@
 /// A pen stroke: the control polygon of a uniform quadratic B-spline, clamped at its ends unless it is closed.
 ///
-/// Coordinates are those of the digit's box: x to the right, y downwards, about 0 to 1. A point given twice is a corner.
+/// Coordinates are those of the digit's box: x to the right, y downwards, about 0 to 1. A point given twice is a
+/// corner.
 struct Stroke: Sendable {
   let points: [(x: Float, y: Float)]
   let closed: Bool

@@ -9,8 +9,8 @@
 /// Arrays of unsigned bytes in the IDX format of the MNIST distribution (yann.lecun.com/exdb/mnist, "the IDX file
 /// format"): two zero bytes, a type code, the number of dimensions, one big-endian 32-bit extent per dimension, data.
 ///
-/// Files may be plain, then they are mapped read-only, or gzip-compressed, then they are inflated into memory; which one
-/// it is shows in the first bytes, not in the name.
+/// Files may be plain, then they are mapped read-only, or gzip-compressed, then they are inflated into memory; which
+/// one it is shows in the first bytes, not in the name.
 public enum IDX {
   /// Reads a file of images and a file of labels.
   ///

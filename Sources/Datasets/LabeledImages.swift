@@ -1,4 +1,5 @@
-/// Images of one shape with one label each: `count` × `channels` × `height` × `width` unsigned bytes, and `count` labels.
+/// Images of one shape with one label each: `count` × `channels` × `height` × `width` unsigned bytes, and `count`
+/// labels.
 ///
 /// The bytes never change, so a value may be shared between threads; copies share the memory (a file mapping, where the
 /// data came from a plain file).

@@ -1,5 +1,5 @@
-/// A stream of random 32-bit words that is a pure function of a key and a counter: Philox4x32-10 of Salmon, Moraes, Dror
-/// and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), with its published round and key constants.
+/// A stream of random 32-bit words that is a pure function of a key and a counter: Philox4x32-10 of Salmon, Moraes,
+/// Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), with its published round and key constants.
 ///
 /// Streams of different (key, domain, subject) never share a block, so an example or an epoch has its own stream,
 /// whoever computes it, in whatever order, on however many ranks.
@@ -93,7 +93,8 @@ struct Philox {
     low + (high - low) * (Float(next() >> 8) * 0x1p-24)
   }
 
-  /// Over (-1, 1), most often near 0: the difference of two uniform draws, a triangle of standard deviation √(1/6) ≈ 0.41.
+  /// Over (-1, 1), most often near 0: the difference of two uniform draws, a triangle of standard deviation about
+  /// 0.41.
   mutating func bell() -> Float {
     let word = next()
     return Float(Int32(word >> 16) - Int32(word & 0xffff)) * 0x1p-16

@@ -1,8 +1,8 @@
 /// Says which examples make up which batch.
 ///
-/// An epoch is one permutation of all examples, a function of (seed, epoch) alone; global batch b is its b-th slice, and
-/// ranks and lanes take consecutive parts of that slice. So what a run sees does not depend on the number of ranks, and a
-/// resumed run needs no more than (seed, epoch, batch) to go on where it stopped.
+/// An epoch is one permutation of all examples, a function of (seed, epoch) alone; global batch b is its b-th slice,
+/// and ranks and lanes take consecutive parts of that slice. So what a run sees does not depend on the number of ranks,
+/// and a resumed run needs no more than (seed, epoch, batch) to go on where it stopped.
 public struct Sampler: Sendable {
   /// What happens to the examples that do not fill a last batch.
   public enum LastBatch: String, Sendable, CaseIterable {
@@ -57,8 +57,8 @@ public struct Sampler: Sendable {
     if lastBatch == .drop, globalBatchSize > exampleCount {
       throw DatasetError(
         .argument,
-        "a global batch of \(globalBatchSize) is larger than the data set of \(exampleCount), so that dropping the last "
-          + "partial batch leaves none: use a smaller batch size, fewer ranks, or let the last batch wrap")
+        "a global batch of \(globalBatchSize) is larger than the data set of \(exampleCount), so that dropping the "
+          + "last partial batch leaves none: use a smaller batch size, fewer ranks, or let the last batch wrap")
     }
     self.exampleCount = exampleCount
     self.globalBatchSize = globalBatchSize

@@ -1,17 +1,20 @@
 /// Digits that are drawn rather than collected, for when no data set is at hand: strokes with jittered control points,
 /// elastic and affine distortion, varying pens, inks and noise, 28×28 grey, ten classes, like MNIST.
 ///
-/// Each example is a function of (seed, split, index) alone, the same bytes on every machine, so any part of the set can be
-/// made by itself, and training and test examples never share a random draw. Classes are exactly balanced: examples
-/// 10 b ..< 10 b + 10 hold each digit once, in random order.
+/// Each example is a function of (seed, split, index) alone, the same bytes on every machine, so any part of the set
+/// can be made by itself, and training and test examples never share a random draw. Classes are exactly balanced:
+/// examples 10 b ..< 10 b + 10 hold each digit once, in random order.
 ///
-/// They are about as hard as MNIST: trained on the default sizes, a linear (softmax) classifier gets 89 to 91 of 100 test
-/// images right, and the network of the MNIST example more than 99 after one epoch. Drawing all 70,000 takes about a second
-/// on one core.
+/// They are about as hard as MNIST: trained on the default sizes, a linear (softmax) classifier gets 89 to 91 of 100
+/// test images right, and the network of the MNIST example more than 99 after one epoch. Drawing all 70,000 takes about
+/// a second on one core.
 public enum SyntheticDigits {
   /// Which of the two sets.
   public enum Split: String, Sendable, CaseIterable {
-    case train, test
+    /// The examples to train on.
+    case train
+    /// The examples to evaluate on.
+    case test
   }
 
   /// Height and width of an image.

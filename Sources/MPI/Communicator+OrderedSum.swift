@@ -1,6 +1,6 @@
 extension Communicator {
-  /// The sum of one number per rank, added in rank order in double precision: the same bits on every rank and in every run, which
-  /// `MPI_Allreduce` does not promise.
+  /// The sum of one number per rank, added in rank order in double precision: the same bits on every rank and in every
+  /// run, which `MPI_Allreduce` does not promise.
   ///
   /// - Throws: `MPIError`.
   public func sumInRankOrder(_ value: Double) throws -> Double {

@@ -38,7 +38,8 @@ public final class Communicator {
     return try Communicator(adopting: node, call: "MPI_Comm_split_type")
   }
 
-  /// One communicator for each distinct `color` (0 or above), ranks ordered by `key`, then by their rank here.
+  /// One communicator for each distinct `color` (0 or above), ranks ordered by `key`, then by their rank here: for
+  /// programs that divide their ranks in other ways than by node. Training does not.
   /// - Throws: `MPIError`, also when a number does not fit 32 bits.
   public func split(color: Int, key: Int) throws -> Communicator {
     guard let narrowColor = Int32(exactly: color), let narrowKey = Int32(exactly: key), color >= 0 else {
@@ -51,7 +52,9 @@ public final class Communicator {
     return try Communicator(adopting: part, call: "MPI_Comm_split")
   }
 
-  /// The same ranks with message traffic of their own, for another thread.
+  /// The same ranks with message traffic of their own: for a library that must not meet its caller's messages, or for
+  /// a second thread, where `MPIRuntime.threadLevel` is `.multiple`. Training communicates from one thread and does
+  /// without.
   /// - Throws: `MPIError`.
   public func duplicate() throws -> Communicator {
     var copy: MPI_Comm?

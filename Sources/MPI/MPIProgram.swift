@@ -30,8 +30,7 @@ public enum MPIProgram {
 
   private static func fail(_ error: any Error) -> Never {
     cmpi_flush_output()
-    // Whatever the program does at SIGTERM, a failed rank has nothing to save: it ends when MPI ends the job.
-    signal(SIGTERM, SIG_DFL)
+    endAtSIGTERM()
     guard let handle = MPIRuntime.errorCommunicator, let world = try? Communicator(handle: handle, serial: nil) else {
       printLine("\(singleLine(error)) [on \(MPIRuntime.hostName)]")
       MPIRuntime.abort(code: failureCode)
@@ -56,6 +55,22 @@ public enum MPIProgram {
     cmpi_exit_after(10, failureCode)
     MPIRuntime.finalize(freeingHandles: false)
     exit(failureCode)
+  }
+
+  /// Gives SIGTERM its ordinary effect again: a failed rank has nothing to save, and is to end when MPI ends the job,
+  /// by SIGTERM first.
+  ///
+  /// A program may have installed a handler, or have blocked the signal in all threads for one that takes it with
+  /// `sigwait`. So the default action is restored, and the signal let through in this thread. While another thread
+  /// waits for the signal either may be chosen; Linux tries the main thread first, in which programs run, and kills the
+  /// process at once if it lets a signal through that has the default action.
+  private static func endAtSIGTERM() {
+    signal(SIGTERM, SIG_DFL)
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    // Fails for an unknown first argument only.
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 
   /// How long a failed rank waits for all others to fail too before it speaks, and takes the job down.

@@ -49,7 +49,8 @@ public enum MPIRuntime {
     state.withLock { $0.isInitialized } && cmpi_is_running() != 0
   }
 
-  /// What the MPI library has granted; `.single` before `initialize`.
+  /// What the MPI library has granted; `.single` before `initialize`. A program with a communication thread of its own
+  /// asks here whether it may have one; the rooms of this package call MPI from one thread only.
   public static var threadLevel: ThreadLevel { state.withLock { $0.threadLevel } }
 
   /// This host's name as MPI knows it.

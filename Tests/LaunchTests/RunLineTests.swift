@@ -53,18 +53,23 @@ import Testing
   }
 
   @Test func severalHosts() throws {
-    // FREEWHEEL_CORES, which the tests set, is handed on like any other such variable.
-    let exports = "-x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES PROGRAM"
-    #expect(try line(["--hosts", "a:2,b:2"]) == "--host a:2,b:2 --bind-to none \(exports)")
+    // FREEWHEEL_CORES, which the tests set, is handed on like any other such variable; the script sets
+    // FREEWHEEL_TERMINAL.
+    let exports = "-x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES -x FREEWHEEL_TERMINAL PROGRAM"
+    #expect(try line(["--hosts", "a:2,b:2"]) == "--host a:2,b:2 --bind-to core:if-supported \(exports)")
     #expect(
       try line(["--hosts", "a.b.c,10.0.0.1:64", "-n", "9"])
-        == "--host a.b.c,10.0.0.1:64 -n 9 --bind-to none \(exports)")
+        == "--host a.b.c,10.0.0.1:64 -n 9 --bind-to core:if-supported \(exports)")
     #expect(
       try line(["--hosts", "a:2,b:2", "--threads", "8"], ["LD_LIBRARY_PATH": "/opt/lib", "FREEWHEEL_LOG": "debug"])
         == "--host a:2,b:2 --map-by slot:PE=8 --bind-to core -x OMP_NUM_THREADS=8 -x LD_LIBRARY_PATH "
-        + "-x FREEWHEEL_CORES -x FREEWHEEL_LOG PROGRAM")
-    #expect(try line([], ["SLURM_JOB_NUM_NODES": "2"]) == "--bind-to none \(exports)")
+        + "-x FREEWHEEL_CORES -x FREEWHEEL_LOG -x FREEWHEEL_TERMINAL PROGRAM")
+    #expect(try line([], ["SLURM_JOB_NUM_NODES": "2"]) == "--bind-to core:if-supported \(exports)")
     #expect(try line([], ["SLURM_JOB_NUM_NODES": "1"]).hasPrefix("-n 4 "))
+    // More ranks than this machine has cores say nothing about the hosts; ranks can be left unbound there.
+    #expect(
+      try line(["--hosts", "a:9,b:9", "--mpirun", "--bind-to none"])
+        == "--host a:9,b:9 -x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES -x FREEWHEEL_TERMINAL --bind-to none PROGRAM")
   }
 
   @Test func aHostfileWithSpacesInItsPath() throws {
@@ -72,7 +77,8 @@ import Testing
     let path = "\(package.root.path)/my hosts/host file"
     #expect(
       try line(["--hostfile", "my hosts/host file"])
-        == "--hostfile '\(path)' --bind-to none -x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES PROGRAM")
+        == "--hostfile '\(path)' --bind-to core:if-supported -x OMP_NUM_THREADS=1 -x FREEWHEEL_CORES "
+        + "-x FREEWHEEL_TERMINAL PROGRAM")
   }
 
   @Test func allocatedNodesOfPBS() throws {

@@ -68,6 +68,14 @@ import Testing
     }
   }
 
+  @Test func aFailedRankHeedsSIGTERMThoughTheProgramBlocksIt() async throws {
+    let result = try await MPIRunner.run("mpi-probe", ["fail-while-terminated"], ranks: 2)
+    #expect(result.exitCode == 128 + SIGTERM && !result.timedOut && result.survivors == 0, "\(result)")
+    #expect(result.standardOutput.contains("rank 0 is still there"), "\(result)")
+    // It ended while it waited for others to fail too, which is before it speaks.
+    #expect(lines(of: result, containing: "disk on fire").isEmpty, "\(result)")
+  }
+
   @Test func aKilledRankTakesTheJobDown() async throws {
     let job = try await MPIRunner.start("mpi-probe", ["wait"], ranks: 3)
     for rank in 0..<3 { #expect(await job.waitForOutput("rank \(rank) waits")) }

@@ -1,3 +1,4 @@
+import Foundation
 import MPI
 import Synchronization
 
@@ -76,4 +77,39 @@ func failInAPart(_ world: Communicator) throws {
     try part.agree(on: "the even part") { if part.rank == part.size - 1 { throw ProbeError(text: "odd") } }
   }
   try world.barrier()
+}
+
+/// Blocks SIGTERM for a thread that waits for it and does nothing. Before MPI starts threads of its own, which inherit
+/// what is blocked: one that does not block the signal ends the process by it.
+func ignoreTermination() {
+  var signals = terminationSignal()
+  pthread_sigmask(SIG_BLOCK, &signals, nil)
+  startThread {
+    var signals = terminationSignal()
+    var received: Int32 = 0
+    while true { sigwait(&signals, &received) }
+  }
+}
+
+/// Rank 0 of a program that has called `ignoreTermination` fails, and is sent SIGTERM over and over.
+func failWhileTerminated(_ world: Communicator) throws {
+  guard world.rank == 0 else { while true { sleep(1) } }
+  startThread {
+    while true {
+      kill(getpid(), SIGTERM)
+      usleep(10_000)
+    }
+  }
+  usleep(200_000)
+  print("rank 0 is still there")
+  throw ProbeError(text: "disk on fire")
+}
+
+private func startThread(_ body: @escaping @Sendable () -> Void) { Thread.detachNewThread(body) }
+
+private func terminationSignal() -> sigset_t {
+  var signals = sigset_t()
+  sigemptyset(&signals)
+  sigaddset(&signals, SIGTERM)
+  return signals
 }

@@ -28,6 +28,7 @@ let checks: [String: (Communicator) throws -> Void] = [
   "window-too-large": checkWindowTooLarge,
 ]
 
+if arguments.first == "fail-while-terminated" { ignoreTermination() }
 MPIProgram.run { world in
   switch arguments.first ?? "" {
   case "check":
@@ -40,6 +41,7 @@ MPIProgram.run { world in
   case "fail-one": try failOnOneRank(world, rank: try number(1), others: arguments.dropFirst(2).first ?? "")
   case "fail-agreed": try failTogether(world, rank: try number(1))
   case "fail-in-a-part": try failInAPart(world)
+  case "fail-while-terminated": try failWhileTerminated(world)
   case "fail-all": throw ProbeError(text: "the learning rate is negative\n  (it was -1)")
   case "fail-each": throw ProbeError(text: "rank \(world.rank) does not like its own data")
   case "exit": return Int32(try number(1))
