@@ -2,9 +2,9 @@ internal import CKernels
 
 // Parameters at the edge: initial values, and the canonical layout of checkpoints and tests.
 extension Plan {
-  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with a =
-  /// √5, He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed, tensor's
-  /// number, i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
+  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with
+  /// a = √5, He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed,
+  /// tensor's number, i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
   ///
   /// - Parameters:
   ///   - seed: key of the streams.

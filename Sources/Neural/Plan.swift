@@ -105,8 +105,8 @@ public final class Plan {
   /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes
   /// it into the gradient arena (it does not add). Follows a ``forward(step:firstExample:)``, once.
   ///
-  /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets ≥
-  ///   its argument are final, and the weights there are no longer read.
+  /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets
+  ///   from its argument on are final, and the weights there are no longer read.
   /// - Throws: ``PlanError`` without a forward pass before; ``OneDNNError``.
   public func backward(finished: (_ fromOffset: Int) throws -> Void) throws {
     guard hasForward else { throw PlanError.usage("backward needs a training forward pass before it") }

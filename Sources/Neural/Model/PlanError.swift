@@ -10,6 +10,7 @@ public enum PlanError: Error, CustomStringConvertible, Sendable, Hashable {
   /// A training or evaluation call that must not be made now.
   case usage(String)
 
+  /// Where it is, what came and what was expected, in one line.
   public var description: String {
     switch self {
     case .shape(let layer, let received, let expected):
