@@ -2,22 +2,26 @@ internal import CKernels
 
 // Parameters at the edge: initial values, and the canonical layout of checkpoints and tests.
 extension Plan {
-  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with a =
-  /// √5, He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed, tensor's
-  /// number, i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
+  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with
+  /// a = √5, He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed,
+  /// tensor's number, i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
   ///
   /// - Parameters:
   ///   - seed: key of the streams.
   ///   - arena: `layout.count` floats, 64-byte aligned.
-  /// - Throws: ``OneDNNError``.
+  /// - Throws: ``PlanError`` for lack of memory; ``OneDNNError``.
   public func initializeParameters(seed: UInt64, into arena: UnsafeMutablePointer<Float>) throws {
     arena.update(repeating: 0, count: layout.count)
     for (index, tensor) in layout.tensors.enumerated() {
       let bound = Float(1 / Double(tensor.fanIn).squareRoot())
-      let values = UnsafeMutablePointer<Float>.allocate(capacity: tensor.elementCount)
-      defer { values.deallocate() }
-      fw_uniform_fill(values, 0, tensor.elementCount, seed, UInt32(truncatingIfNeeded: index), bound)
-      try readCanonical(tensor: index, from: values, to: arena)
+      let block = try MemoryBlock(
+        byteCount: MemoryBlock.byteCount(ofFloats: tensor.shape), alignment: 64,
+        for: "initial values of \(tensor.name)")
+      try withExtendedLifetime(block) {
+        let values = block.address.bindMemory(to: Float.self, capacity: tensor.elementCount)
+        fw_uniform_fill(values, 0, tensor.elementCount, seed, UInt32(truncatingIfNeeded: index), bound)
+        try readCanonical(tensor: index, from: values, to: arena)
+      }
     }
   }
 
@@ -26,7 +30,7 @@ extension Plan {
   ///   - tensor: index into `layout.tensors`.
   ///   - arena: `layout.count` floats.
   ///   - canonical: receives `elementCount` floats in row-major order.
-  /// - Throws: ``PlanError`` for an index out of range; ``OneDNNError``.
+  /// - Throws: ``PlanError`` for an index out of range or lack of memory; ``OneDNNError``.
   public func writeCanonical(
     tensor: Int, from arena: UnsafePointer<Float>, to canonical: UnsafeMutablePointer<Float>
   ) throws {
@@ -41,7 +45,7 @@ extension Plan {
   ///   - tensor: index into `layout.tensors`.
   ///   - canonical: `elementCount` floats in row-major order.
   ///   - arena: `layout.count` floats.
-  /// - Throws: ``PlanError`` for an index out of range; ``OneDNNError``.
+  /// - Throws: ``PlanError`` for an index out of range or lack of memory; ``OneDNNError``.
   public func readCanonical(
     tensor: Int, from canonical: UnsafePointer<Float>, to arena: UnsafeMutablePointer<Float>
   ) throws {
@@ -61,7 +65,7 @@ extension Plan {
   private func copy(
     from source: (descriptor: MemoryDescriptor, address: UnsafeMutablePointer<Float>),
     to destination: (descriptor: MemoryDescriptor, address: UnsafeMutablePointer<Float>)
-  ) throws(OneDNNError) {
+  ) throws {
     if source.descriptor == destination.descriptor {
       destination.address.update(from: source.address, count: source.descriptor.floatCount)
       return
@@ -74,13 +78,13 @@ extension Plan {
       (.destination, try Memory(destination.descriptor, engine, address: UnsafeMutableRawPointer(destination.address))),
     ]
     let scratchpad = descriptor.scratchpad
-    var scratch: UnsafeMutableRawPointer?
-    defer { scratch?.deallocate() }
+    var scratch: MemoryBlock?
     if !scratchpad.isEmpty {
-      let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(64, scratchpad.byteCount), alignment: 64)
-      scratch = bytes
-      arguments.append((.scratchpad, try Memory(scratchpad, engine, address: bytes)))
+      let block = try MemoryBlock(
+        byteCount: scratchpad.byteCount, alignment: 64, for: "scratch space to copy a tensor into another layout")
+      scratch = block
+      arguments.append((.scratchpad, try Memory(scratchpad, engine, address: block.address)))
     }
-    try Primitive(descriptor, arguments).execute(program.stream)
+    try withExtendedLifetime(scratch) { try Primitive(descriptor, arguments).execute(program.stream) }
   }
 }

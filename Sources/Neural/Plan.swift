@@ -42,7 +42,8 @@ public final class Plan {
   ///   - model: the network; its last layer's outputs are the logits.
   ///   - batchSize: examples per batch, at least 1.
   ///   - options: algorithms, dropout, label smoothing.
-  /// - Throws: ``PlanError`` that names the layer, what came and what was expected; ``OneDNNError``.
+  /// - Throws: ``PlanError`` that names the layer, what came and what was expected, or how many bytes are wanting for
+  ///   such batches; ``OneDNNError``.
   public convenience init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions()) throws {
     try self.init(model, batchSize: batchSize, options: options, usesFusedKernels: true)
   }
@@ -67,7 +68,7 @@ public final class Plan {
   }
 
   /// Bytes of the plan's own memory: activations, their gradients, the batch, and oneDNN's scratch space.
-  public var memoryByteCount: Int { program.blockByteCount }
+  public var memoryByteCount: Int { program.block.byteCount }
 
   /// Says where parameters are read and gradients written. May be called again, with other arenas, between steps.
   ///
@@ -75,11 +76,28 @@ public final class Plan {
   ///   - parameters: `layout.count` floats, 64-byte aligned, owned by the caller for as long as the plan uses them.
   ///     Padding (inside tensors and between them) must be zero; oneDNN 2 may write those zeros again, here.
   ///   - gradients: as `parameters`; the padding inside tensors is written as zero, that between them never touched.
+  /// - Throws: ``OneDNNError``.
   public func bind(
     parameters: UnsafeMutablePointer<Float>, gradients: UnsafeMutablePointer<Float>
   ) throws {
     isBound = false
-    try program.bind(parameters: parameters, gradients: gradients)
+    try program.bind(parameters: parameters)
+    try program.bind(gradients: gradients)
+    isBound = true
+  }
+
+  /// Changes the gradient arena alone, as gradient accumulation does between the batches of a step.
+  ///
+  /// Whenever a memory object gets an address, oneDNN 2 writes zeros over the padding there, and it has no call that
+  /// does not. ``bind(parameters:gradients:)`` must therefore not be called while others read the parameters, as ranks
+  /// that share them do; this writes to the new gradient arena only.
+  ///
+  /// - Parameter gradients: as for ``bind(parameters:gradients:)``.
+  /// - Throws: ``PlanError`` unless both arenas were bound before; ``OneDNNError``, which leaves the plan unbound.
+  public func bind(gradients: UnsafeMutablePointer<Float>) throws {
+    guard isBound else { throw PlanError.usage("bind the parameter arena before changing the gradient arena alone") }
+    isBound = false
+    try program.bind(gradients: gradients)
     isBound = true
   }
 
@@ -105,8 +123,8 @@ public final class Plan {
   /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes
   /// it into the gradient arena (it does not add). Follows a ``forward(step:firstExample:)``, once.
   ///
-  /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets ≥
-  ///   its argument are final, and the weights there are no longer read.
+  /// - Parameter finished: called after each layer with parameters, last layer first: all gradients at arena offsets
+  ///   from its argument on are final, and the weights there are no longer read.
   /// - Throws: ``PlanError`` without a forward pass before; ``OneDNNError``.
   public func backward(finished: (_ fromOffset: Int) throws -> Void) throws {
     guard hasForward else { throw PlanError.usage("backward needs a training forward pass before it") }

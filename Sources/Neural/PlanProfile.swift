@@ -54,16 +54,18 @@ extension Plan {
   /// - Throws: ``PlanError``; ``OneDNNError``.
   public func timePrimitives(repetitions: Int) throws -> [PrimitiveTiming] {
     let twin = try Plan(model, batchSize: batchSize, options: options, usesFusedKernels: false)
-    let arenas = UnsafeMutableRawPointer.allocate(
-      byteCount: 2 * twin.layout.count * MemoryLayout<Float>.stride, alignment: 4096)
-    defer { arenas.deallocate() }
-    let parameters = arenas.bindMemory(to: Float.self, capacity: 2 * twin.layout.count)
-    parameters.initialize(repeating: 0, count: 2 * twin.layout.count)
-    try twin.initializeParameters(seed: 1, into: parameters)
-    try twin.bind(parameters: parameters, gradients: parameters + twin.layout.count)
-    if let base = twin.input.baseAddress { fw_uniform_fill(base, 0, twin.input.count, 1, 0, 1) }
-    for index in 0..<batchSize { twin.labels[index] = Int32(index % classCount) }
-    return try twin.timeOwnPrimitives(repetitions)
+    let arenas = try MemoryBlock(
+      byteCount: MemoryBlock.byteCount(ofFloats: [2, twin.layout.count]), alignment: 4096,
+      for: "parameters and gradients of the timed twin")
+    return try withExtendedLifetime(arenas) {
+      let parameters = arenas.address.bindMemory(to: Float.self, capacity: 2 * twin.layout.count)
+      parameters.initialize(repeating: 0, count: 2 * twin.layout.count)
+      try twin.initializeParameters(seed: 1, into: parameters)
+      try twin.bind(parameters: parameters, gradients: parameters + twin.layout.count)
+      if let base = twin.input.baseAddress { fw_uniform_fill(base, 0, twin.input.count, 1, 0, 1) }
+      for index in 0..<batchSize { twin.labels[index] = Int32(index % classCount) }
+      return try twin.timeOwnPrimitives(repetitions)
+    }
   }
 
   private func timeOwnPrimitives(_ repetitions: Int) throws -> [PrimitiveTiming] {
@@ -179,18 +181,18 @@ extension CompiledConvolution {
     }
     if !descriptor.scratchpad.isEmpty { tensors.append((.scratchpad, descriptor.scratchpad)) }
 
-    var blocks: [UnsafeMutableRawPointer] = []
-    defer { for block in blocks { block.deallocate() } }
+    var blocks: [MemoryBlock] = []
     var arguments: [(argument: Argument, memory: Memory)] = []
     for (argument, descriptor) in tensors {
-      let block = UnsafeMutableRawPointer.allocate(byteCount: max(64, descriptor.byteCount), alignment: 4096)
+      let block = try MemoryBlock(
+        byteCount: descriptor.byteCount, alignment: 4096, for: "another algorithm for \(label)")
       blocks.append(block)
       // Values of ordinary size: zeros and denormals would be timed as something else.
-      block.initializeMemory(as: Float.self, repeating: 0.125, count: descriptor.byteCount / 4)
-      arguments.append((argument, try Memory(descriptor, primitives.engine, address: block)))
+      block.address.initializeMemory(as: Float.self, repeating: 0.125, count: descriptor.byteCount / 4)
+      arguments.append((argument, try Memory(descriptor, primitives.engine, address: block.address)))
     }
     let primitive = try Primitive(descriptor, arguments)
-    let seconds = try time { try primitive.execute(stream) }
+    let seconds = try withExtendedLifetime(blocks) { try time { try primitive.execute(stream) } }
     return PrimitiveTiming.Alternative(
       algorithm: kernel == .winograd ? .winograd : .direct, implementation: try descriptor.implementation(),
       seconds: seconds)

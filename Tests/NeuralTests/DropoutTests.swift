@@ -126,6 +126,30 @@ import Testing
     #expect(abs(try whole.step(12, firstExample: 101) - total) > 1e-4 * total)
   }
 
+  /// What a ReLU and a dropout put out has no negative element, so that a second ReLU changes nothing: the dropout
+  /// before it least of all.
+  @Test(arguments: [7, 16], [false, true])
+  func aSecondReLUBehindAPoolingKeepsTheDropout(_ channels: Int, _ isBeforePooling: Bool) throws {
+    func run(dropoutScale: Double, endsInReLU: Bool) throws -> (loss: Double, gradients: [UInt32]) {
+      let network = NetworkCase.pooledDropout("", channels: channels) {
+        if isBeforePooling { ReLU() }
+        MaxPool(2)
+        if !isBeforePooling { ReLU() }
+        Dropout(0.5)
+        if endsInReLU { ReLU() }
+      }
+      let options = PlanOptions(dropoutScale: dropoutScale, seed: 6)
+      let harness = try Harness(network.model, batchSize: network.batch, options: options)
+      return (try harness.step(3), harness.gradients.bits)
+    }
+    let (one, two) = (
+      try run(dropoutScale: 1, endsInReLU: false), try run(dropoutScale: 1, endsInReLU: true)
+    )
+    #expect(two.loss == one.loss && two.gradients == one.gradients)
+    let without = try run(dropoutScale: 0, endsInReLU: true)
+    #expect(abs(two.loss - without.loss) > 1e-4 * without.loss)
+  }
+
   @Test func scaleZeroTurnsDropoutOff() throws {
     let off = try Harness(NetworkCase.smallMNIST.model, batchSize: 3, options: PlanOptions(dropoutScale: 0, seed: 1))
     let loss = try off.step(1)

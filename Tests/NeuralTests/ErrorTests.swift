@@ -1,5 +1,6 @@
-import Neural
 import Testing
+
+@testable import Neural
 
 @Suite struct ErrorTests {
   private func message(_ model: Sequential, batchSize: Int = 2, _ options: PlanOptions = PlanOptions()) -> String {
@@ -108,10 +109,47 @@ import Testing
     #expect(message(model) == "accepted")
   }
 
+  @Test func batchesBeyondTheMachinesMemoryAreRefusedWithTheirSize() throws {
+    let model = Models.mnist()
+    for batchSize in [Int.max, Int(Int32.max) + 1] {
+      #expect(message(model, batchSize: batchSize).contains("batchSize: received \(batchSize)"))
+    }
+    // One tensor alone is too large for any machine, or only all of them together are for this one: the largest has
+    // 64 × 24 × 24 floats an example, and another of 32 × 26 × 26 is kept beside it.
+    let machine = MemoryBlock.machineByteCount
+    for batchSize in [Int(Int32.max), min(machine / (64 * 24 * 24 * 4), Int(Int32.max))] {
+      let error = #expect(throws: PlanError.self) { try Plan(model, batchSize: batchSize) }
+      guard case .memory(_, let byteCount, machine) = error else {
+        Issue.record("\(error.map(\.description) ?? "accepted")")
+        continue
+      }
+      #expect(byteCount > machine)
+      let text = error?.description ?? ""
+      for part in ["\(batchSize) examples", "\(byteCount) bytes", "--batch-size"] { #expect(text.contains(part)) }
+    }
+    #expect(try Plan(model, batchSize: 2).memoryByteCount > 2 * (64 * 24 * 24 + 32 * 26 * 26) * 4)
+  }
+
+  @Test func tensorsWhoseSizeCannotBeCountedAreRefused() {
+    let features = message(
+      Sequential(input: [4]) {
+        Dense("fc1", 1 << 62)
+        Dense("fc2", 2)
+      })
+    #expect(features.contains("layer 0 (Dense fc1)") && features.contains("\(Int.max) bytes"))
+    #expect(message(Sequential(input: [1 << 40, 1 << 40, 1 << 40]) { Flatten() }).contains("the input"))
+    #expect(MemoryBlock.byteCount(ofFloats: [3, 5]) == 60)
+    for byteCount in [MemoryBlock.machineByteCount + 1, .max] {
+      #expect(throws: PlanError.self) { try MemoryBlock(byteCount: byteCount, alignment: 64, for: "a test") }
+    }
+  }
+
   @Test func stepsInTheWrongOrderAreRefused() throws {
     let plan = try Plan(Sequential(input: [4]) { Dense("fc", 3) }, batchSize: 2)
     #expect(throws: PlanError.self) { try plan.forward(step: 0, firstExample: 0) }
     #expect(throws: PlanError.self) { try plan.evaluate(count: 1) }
+    let gradients = Arena(count: plan.layout.count)
+    #expect(throws: PlanError.self) { try plan.bind(gradients: gradients.pointer) }
     let harness = try Harness(Sequential(input: [4]) { Dense("fc", 3) }, batchSize: 2)
     #expect(throws: PlanError.self) { try harness.plan.backward { _ in } }
     try harness.step()

@@ -50,7 +50,7 @@ import Testing
   }
 
   /// With dropout the reference has no mask to share, so the plan's own loss is differenced, along its gradient.
-  @Test(arguments: [NetworkCase.smallMNIST, dropoutAlone])
+  @Test(arguments: [NetworkCase.smallMNIST, dropoutAlone, NetworkCase.twoReLUs[0], NetworkCase.twoReLUs[1]])
   func dropoutGradientsAreFiniteDifferences(_ network: NetworkCase) throws {
     let harness = try Harness(network.model, batchSize: network.batch, options: PlanOptions(seed: 5))
     try harness.step(7, firstExample: 2)

@@ -140,6 +140,24 @@ import Testing
     #expect(gradients.bits == former && harness.gradients.bits == former)
   }
 
+  /// The parameters may be in use elsewhere meanwhile: not even the padding's zeros are written again.
+  @Test(arguments: [NetworkCase.all[6], NetworkCase.smallMNIST])
+  func rebindsGradientsAlone(_ network: NetworkCase) throws {
+    let harness = try Harness(network.model, batchSize: 2)
+    try harness.step()
+    let former = harness.gradients.bits
+    let gradients = Arena(count: harness.plan.layout.count)
+    let parameters = harness.parameters.values
+    for index in 0..<parameters.count { harness.parameters.pointer[index] = 7 }
+    try harness.plan.bind(gradients: gradients.pointer)
+    #expect(harness.parameters.values.allSatisfy { $0 == 7 })
+    for index in 0..<parameters.count { harness.parameters.pointer[index] = parameters[index] }
+    for index in 0..<former.count { harness.gradients.pointer[index] = 5 }
+    try harness.step()
+    #expect(gradients.bits == former && gradients.isGuardIntact)
+    #expect(harness.gradients.values.allSatisfy { $0 == 5 })
+  }
+
   @Test(arguments: [0, 1, 3, 5])
   func evaluationCountsTheFirstExamplesOnly(_ count: Int) throws {
     let harness = try Harness(NetworkCase.smallMNIST.model, batchSize: 5, options: PlanOptions(labelSmoothing: 0.1))

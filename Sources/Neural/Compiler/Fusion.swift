@@ -69,11 +69,14 @@ enum Fusion {
   }
 
   /// What is done to each element of a pooling's output is done while it is at hand. A dropout without a ReLU stays on
-  /// its own: its mask cannot be read off the output.
+  /// its own: its mask cannot be read off the output. A pooling takes one such layer; a second ReLU behind a dropout
+  /// stays where it is.
   private static func fusePointwiseIntoMaxPool(_ nodes: [Node]) -> [Node] {
     var fused: [Node] = []
     for node in nodes {
-      if let pointwise = node.layer as? Pointwise, pointwise.rectifies, var pool = fused.last?.layer as? MaxPool {
+      if let pointwise = node.layer as? Pointwise, pointwise.rectifies,
+        var pool = fused.last?.layer as? MaxPool, pool.pointwise == nil
+      {
         pool.pointwise = pointwise
         // The dropout's place in the network is part of its stream's key.
         fused[fused.count - 1] = Node(

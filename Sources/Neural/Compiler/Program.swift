@@ -11,11 +11,15 @@ final class Program {
   let classCount: Int
   let input: UnsafeMutableBufferPointer<Float>
   let labels: UnsafeMutableBufferPointer<Int32>
-  let blockByteCount: Int
 
-  private let block: UnsafeMutableRawPointer  // owned; holds every buffer and the scratch space
+  /// Holds every buffer and the scratch space.
+  let block: MemoryBlock
   private let buffers: [Buffer]
-  private let arenaBindings: [(memory: Memory, isGradient: Bool, offset: Int)]
+  private let parameterBindings: [ArenaBinding]
+  private let gradientBindings: [ArenaBinding]
+
+  /// A memory object whose address is an offset, in floats, from that of an arena.
+  private typealias ArenaBinding = (memory: Memory, offset: Int)
 
   /// Two mebibytes, the size of a huge page: activations are walked from end to end.
   private static let blockAlignment = 1 << 21
@@ -53,35 +57,33 @@ final class Program {
 
     let activations = MemoryPlanner.assignOffsets(buffers, alignment: Self.bufferAlignment)
     let byteCount = activations + roundUp(compiler.scratchByteCount, to: Self.bufferAlignment)
-    let block = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: Self.blockAlignment)
-    block.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-    self.block = block
-    blockByteCount = byteCount
-    for buffer in buffers { buffer.place(in: block) }
+    block = try MemoryBlock(
+      byteCount: byteCount, alignment: Self.blockAlignment, for: "a plan for batches of \(batchSize) examples")
+    block.address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    for buffer in buffers { buffer.place(in: block.address) }
     input = UnsafeMutableBufferPointer(start: inputBuffer.floats, count: inputDescriptor.floatCount)
     labels = UnsafeMutableBufferPointer(
       start: labelBuffer.address.bindMemory(to: Int32.self, capacity: batchSize), count: batchSize)
 
-    var arenaBindings: [(memory: Memory, isGradient: Bool, offset: Int)] = []
+    var (parameterBindings, gradientBindings): ([ArenaBinding], [ArenaBinding]) = ([], [])
     for binding in compiler.bindings {
       switch binding.place {
-      case .scratch: try binding.memory.setAddress(block + activations)
+      case .scratch: try binding.memory.setAddress(block.address + activations)
       case .tensor(.buffer(let buffer)): try binding.memory.setAddress(buffer.address)
-      case .tensor(.parameters(let offset)): arenaBindings.append((binding.memory, false, offset))
-      case .tensor(.gradients(let offset)): arenaBindings.append((binding.memory, true, offset))
+      case .tensor(.parameters(let offset)): parameterBindings.append((binding.memory, offset))
+      case .tensor(.gradients(let offset)): gradientBindings.append((binding.memory, offset))
       }
     }
-    self.arenaBindings = arenaBindings
+    self.parameterBindings = parameterBindings
+    self.gradientBindings = gradientBindings
   }
 
-  deinit { block.deallocate() }
+  func bind(parameters: UnsafeMutablePointer<Float>) throws(OneDNNError) {
+    for binding in parameterBindings { try binding.memory.setAddress(parameters + binding.offset) }
+  }
 
-  func bind(
-    parameters: UnsafeMutablePointer<Float>, gradients: UnsafeMutablePointer<Float>
-  ) throws(OneDNNError) {
-    for binding in arenaBindings {
-      try binding.memory.setAddress((binding.isGradient ? gradients : parameters) + binding.offset)
-    }
+  func bind(gradients: UnsafeMutablePointer<Float>) throws(OneDNNError) {
+    for binding in gradientBindings { try binding.memory.setAddress(gradients + binding.offset) }
   }
 }
 

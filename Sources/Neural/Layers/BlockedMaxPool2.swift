@@ -3,9 +3,9 @@ internal import CKernels
 /// Max-pooling of 2×2 windows over images in 16-channel blocks, with the ReLU and the dropout behind it in the same
 /// pass.
 ///
-/// oneDNN 2.6's pooling of the MNIST network's 64 × 64 × 24 × 24 takes 2.6 ms forward and 2.5 ms backward on a Xeon of
-/// the Sapphire Rapids generation, several times what the memory needs; this pass takes 1.0 ms with ReLU and dropout
-/// included.
+/// oneDNN 2.6's pooling of the MNIST network's 64 × 64 × 24 × 24 takes 2.6 ms forward and 2.5 ms backward on a Xeon
+/// of the Sapphire Rapids generation, several times what the memory needs; this pass takes 1.0 ms with ReLU and
+/// dropout included.
 struct BlockedMaxPool2 {
   private let layer: MaxPool
   private let input: Value

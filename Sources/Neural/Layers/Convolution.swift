@@ -1,5 +1,6 @@
 /// Two-dimensional convolution (cross-correlation, as everywhere in the field) with square kernels.
 public struct Convolution: Layer, CompilableLayer, Rectifiable {
+  /// Prefix of the parameters' names.
   public let name: String?
   /// Output channels.
   public let channels: Int
@@ -30,6 +31,7 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
     self.hasBias = bias
   }
 
+  /// `Convolution`.
   public var kind: String { "Convolution" }
 
   var geometry: WindowGeometry {
@@ -46,6 +48,7 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
     return try windowedShape(input, channels: channels, geometry)
   }
 
+  /// The weights, and the bias where there is one.
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let inputs = input.first, let name else { return [] }
     let fanIn = inputs * kernel * kernel

@@ -1,5 +1,6 @@
 /// A fully connected layer: y = W x + b, with W of shape out × in.
 public struct Dense: Layer, CompilableLayer, Rectifiable {
+  /// Prefix of the parameters' names.
   public let name: String?
   /// Output features.
   public let features: Int
@@ -18,6 +19,7 @@ public struct Dense: Layer, CompilableLayer, Rectifiable {
     self.hasBias = bias
   }
 
+  /// `Dense`.
   public var kind: String { "Dense" }
 
   /// (in) → (features).
@@ -27,6 +29,7 @@ public struct Dense: Layer, CompilableLayer, Rectifiable {
     return [features]
   }
 
+  /// The weights, and the bias where there is one.
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let name, input.count == 1 else { return [] }
     let weight = ParameterSpecification(name: "\(name).weight", shape: [features, input[0]], fanIn: input[0])

@@ -9,8 +9,10 @@ public struct Dropout: Layer, CompilableLayer {
   /// - Parameter probability: of an element to be dropped, in 0 ..< 1; checked when the plan is built.
   public init(_ probability: Double) { self.probability = probability }
 
+  /// `Dropout`.
   public var kind: String { "Dropout" }
 
+  /// The shape of the input.
   public func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
 
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {

@@ -5,8 +5,10 @@ public struct Flatten: Layer, CompilableLayer {
   /// A flatten layer.
   public init() {}
 
+  /// `Flatten`.
   public var kind: String { "Flatten" }
 
+  /// (C, H, W) → (C·H·W).
   public func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { [input.reduce(1, *)] }
 
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {

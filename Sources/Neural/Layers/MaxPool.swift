@@ -19,6 +19,7 @@ public struct MaxPool: Layer, CompilableLayer {
     self.padding = padding
   }
 
+  /// `MaxPool`.
   public var kind: String { "MaxPool" }
 
   private var geometry: WindowGeometry {

@@ -3,8 +3,10 @@ public struct ReLU: Layer, CompilableLayer {
   /// A ReLU.
   public init() {}
 
+  /// `ReLU`.
   public var kind: String { "ReLU" }
 
+  /// The shape of the input.
   public func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
 
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {

@@ -3,12 +3,14 @@ enum ModelCheck {
   /// The layers with their places, all of them known to take what arrives at them.
   /// - Throws: ``PlanError``.
   static func nodes(of model: Sequential, batchSize: Int) throws(PlanError) -> [Node] {
-    guard batchSize >= 1 else {
-      throw .value(name: "batchSize", received: "\(batchSize)", expected: "at least 1")
+    // oneDNN's kernels count in 32 bits.
+    guard batchSize >= 1 && batchSize <= Int32.max else {
+      throw .value(name: "batchSize", received: "\(batchSize)", expected: "a number from 1 to \(Int32.max)")
     }
     guard model.input.count == 1 || model.input.count == 3, model.input.allSatisfy({ $0 >= 1 }) else {
       throw .model("input shape \(model.input) must be [channels, height, width] or [features], each at least 1")
     }
+    try checkMemory([batchSize] + model.input, for: "the input of a batch of \(batchSize) examples")
     var nodes: [Node] = []
     var shape = model.input
     var names: Set<String> = []
@@ -29,8 +31,12 @@ enum ModelCheck {
       } catch {
         throw .shape(layer: description, received: shape, expected: error.expected)
       }
-      for parameter in layer.parameters(input: shape) where !names.insert(parameter.name).inserted {
-        throw .model("\(description): a parameter \(parameter.name) exists already; give the layer another name")
+      try checkMemory([batchSize] + output, for: "\(description), the output for a batch of \(batchSize) examples")
+      for parameter in layer.parameters(input: shape) {
+        guard names.insert(parameter.name).inserted else {
+          throw .model("\(description): a parameter \(parameter.name) exists already; give the layer another name")
+        }
+        try checkMemory(parameter.shape, for: "\(description), the parameter \(parameter.name)")
       }
       nodes.append(Node(layer: compilable, site: LayerSite(index: index, label: label)))
       shape = output
@@ -42,5 +48,11 @@ enum ModelCheck {
           + " number for each of at least 2 classes (end with Dense(\"…\", classes))")
     }
     return nodes
+  }
+
+  /// Refuses a tensor that alone needs more than the machine's memory. What is computed from the sizes of tensors that
+  /// pass, such as the places of all of them in one block, is far from overflowing.
+  private static func checkMemory(_ shape: [Int], for purpose: String) throws(PlanError) {
+    try MemoryBlock.check(MemoryBlock.byteCount(ofFloats: shape), for: purpose)
   }
 }

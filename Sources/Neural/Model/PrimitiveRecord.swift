@@ -16,5 +16,6 @@ public struct PrimitiveRecord: Sendable, Hashable, CustomStringConvertible {
   /// oneDNN's name of the implementation, such as `jit_wino_4x3:avx512_core`.
   public let implementation: String
 
+  /// Layer, direction and implementation, such as `conv1 forward: jit:avx512_core`.
   public var description: String { "\(layer) \(direction.rawValue): \(implementation)" }
 }

@@ -4,11 +4,6 @@ internal import COneDNN
 ///
 /// oneDNN 2 describes it by a plain struct; oneDNN 3 by an opaque handle. Nothing outside this folder looks inside.
 struct MemoryDescriptor: Equatable {
-  enum DataType {
-    case float32
-    case uint8
-  }
-
   private(set) var raw: dnnl_memory_desc_t
 
   init(_ raw: dnnl_memory_desc_t) { self.raw = raw }

@@ -23,6 +23,7 @@ public struct OneDNNError: Error, CustomStringConvertible, Sendable, Hashable {
   /// No implementation exists for what was asked (here this often only means: choose another algorithm or layout).
   var isUnimplemented: Bool { code == 3 }
 
+  /// The call, the status's name and its number, in one line.
   public var description: String { "oneDNN: \(call) failed: \(status) (\(code))" }
 }
 

@@ -102,6 +102,7 @@ struct NetworkCase: Sendable, CustomTestStringConvertible {
       Flatten()
       Dense("fc", 2)
     },
+    twoReLUs[0], twoReLUs[1],
     NetworkCase("the MNIST network, smaller images", batch: 3, input: [1, 12, 12]) {
       Convolution("conv1", channels: 32, kernel: 3)
       ReLU()
@@ -116,6 +117,35 @@ struct NetworkCase: Sendable, CustomTestStringConvertible {
       Dense("fc2", 10)
     },
   ]
+
+  /// Of two ReLUs only one can go into the pooling's pass.
+  static let twoReLUs: [NetworkCase] = [
+    pooledDropout("ReLU, dropout, ReLU behind a pooling of blocks", channels: 16) {
+      MaxPool(2)
+      ReLU()
+      Dropout(0.5)
+      ReLU()
+    },
+    pooledDropout("ReLU before a pooling, dropout and ReLU behind it", channels: 7) {
+      ReLU()
+      MaxPool(2)
+      Dropout(0.5)
+      ReLU()
+    },
+  ]
+
+  /// A pooling with what is given around it, between a convolution and a dense layer.
+  static func pooledDropout(
+    _ name: String, channels: Int, @LayerBuilder _ layers: () -> [any Layer]
+  ) -> NetworkCase {
+    let middle = layers()
+    return NetworkCase(name, batch: 3, input: [3, 9, 8]) {
+      Convolution("conv", channels: channels, kernel: 3, padding: 1)
+      middle
+      Flatten()
+      Dense("fc", 3)
+    }
+  }
 
   /// The last of `all`.
   static var smallMNIST: NetworkCase { all[all.count - 1] }
