@@ -166,10 +166,7 @@ public final class Trainer {
     var lossSum = 0.0
     for part in 0..<options.accumulate {
       let first = (world.rank * options.accumulate + part) * options.batchSize
-      if let accumulated {
-        try plan.bind(
-          parameters: optimizer.parameters, gradients: part == 0 ? optimizer.gradients : accumulated.pointer)
-      }
+      if let accumulated { try plan.bind(gradients: part == 0 ? optimizer.gradients : accumulated.pointer) }
       assembler.fill(
         sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), into: plan.inputPointer,
         labels: plan.labelPointer)
