@@ -50,12 +50,13 @@ FW_INLINE float fw_tree_at(struct fw_sources s, size_t count, size_t i) {
 // Floats that a loop below handles between two rounds of prefetching: four cache lines of each stream.
 #define FW_CHUNK 64
 
-// How far ahead they are fetched, in floats: 2 KiB. A pass reads and writes up to eight streams, more than the hardware's
-// prefetchers follow, and each of them stops at every page; with this the passes take a sixth less time where the state comes
-// from beyond the second-level cache.
+// How far ahead they are fetched, in floats: 2 KiB. A pass reads and writes up to eight streams, more than the
+// hardware's prefetchers follow, and each of them stops at every page; with this the passes take a sixth less time
+// where the state comes from beyond the second-level cache.
 #define FW_AHEAD 512
 
-// Fetches the chunk of a stream that lies FW_AHEAD floats ahead, to be written. Beyond the end of a stream this has no effect.
+// Fetches the chunk of a stream that lies FW_AHEAD floats ahead, to be written. Beyond the end of a stream this has
+// no effect.
 FW_INLINE void fw_fetch(const float *stream) {
   for (size_t i = 0; i < FW_CHUNK; i += 16) __builtin_prefetch(stream + FW_AHEAD + i, 1, 3);
 }
@@ -75,9 +76,9 @@ FW_INLINE struct fw_sources fw_advance(struct fw_sources s, size_t offset) {
   return s;
 }
 
-// Calls LOOP(sources, source_count, begin, length) for chunks that together cover [0, count), and FETCH(begin) before each, with
-// `source_count` a literal from 1 to 4, and `sources` the pointers to read, already advanced to `begin`. More gradients than
-// four are summed first, block by block.
+// Calls LOOP(sources, source_count, begin, length) for chunks that together cover [0, count), and FETCH(begin) before
+// each, with `source_count` a literal from 1 to 4, and `sources` the pointers to read, already advanced to `begin`.
+// More gradients than four are summed first, block by block.
 #define FW_FOR_SOURCES(gradients, gradient_count, count, LOOP, FETCH)                                 \
   do {                                                                                                \
     if ((gradient_count) <= FW_DIRECT_SOURCES) {                                                      \

@@ -1,11 +1,13 @@
 /// How a flat parameter arena is cut into buckets, and each bucket into one slice per rank.
 ///
-/// Backward finishes the last parameters first, so buckets are numbered from the end of the arena: bucket 0 holds the highest
-/// offsets. A bucket ends only where a tensor begins. Each bucket is cut into one slice per rank; **a rank's shard is its slice
-/// of every bucket**. Slices begin on multiples of ``BucketLayout/sliceAlignment`` elements, so that two ranks never write to
-/// one cache line of a shared arena; a slice at the end of a bucket may be shorter than the others, or empty.
+/// Backward finishes the last parameters first, so buckets are numbered from the end of the arena: bucket 0 holds the
+/// highest offsets. A bucket ends only where a tensor begins. Each bucket is cut into one slice per rank; **a rank's
+/// shard is its slice of every bucket**. Slices begin on multiples of ``BucketLayout/sliceAlignment`` elements, so
+/// that two ranks never write to one cache line of a shared arena; a slice at the end of a bucket may be shorter than
+/// the others, or empty.
 public struct BucketLayout: Sendable, Equatable {
-  /// Slices begin at multiples of this many elements from the start of their bucket: 16 floats, one cache line of 64 bytes.
+  /// Slices begin at multiples of this many elements from the start of their bucket: 16 floats, one cache line of 64
+  /// bytes.
   public static let sliceAlignment = 16
 
   /// The default size that a bucket grows to before it is closed: 1 MiB of float32.

@@ -1,7 +1,7 @@
 import MPI
 
-/// Settings that must be the same on every rank before the first step: MPI does not reliably notice unequal counts, and unequal
-/// options would train something else on each rank without any error.
+/// Settings that must be the same on every rank before the first step: MPI does not reliably notice unequal counts,
+/// and unequal options would train something else on each rank without any error.
 public struct Fingerprint: Sendable, Equatable {
   /// Name and value of each setting, in the order added.
   public private(set) var settings: [(name: String, value: String)] = []
@@ -17,8 +17,8 @@ public struct Fingerprint: Sendable, Equatable {
 
   /// Compares the settings of all ranks with those of rank 0. Collective.
   ///
-  /// - Throws: ``DataParallelError/ranksDisagree(rank:setting:here:there:)`` on every rank, naming the first rank and setting that
-  ///   differ.
+  /// - Throws: ``DataParallelError/ranksDisagree(rank:setting:here:there:)`` on every rank, naming the first rank and
+  ///   setting that differ.
   public func verify(over communicator: Communicator) throws {
     let text = settings.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n")
     let texts = try communicator.allGather(bytes: Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }

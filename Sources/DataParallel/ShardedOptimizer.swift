@@ -14,8 +14,8 @@ public struct StepOutcome: Sendable {
   public var gradientNorm: Double?
 }
 
-/// The data-parallel step: gradients computed at y on every rank are summed, each rank applies the update rule to its shard,
-/// and every rank sees the new y.
+/// The data-parallel step: gradients computed at y on every rank are summed, each rank applies the update rule to its
+/// shard, and every rank sees the new y.
 ///
 /// The caller computes gradients as it likes:
 /// ```swift
@@ -27,9 +27,10 @@ public struct StepOutcome: Sendable {
 ///   let outcome = try optimizer.finishStep(stopRequested: false)
 /// }
 /// ```
-/// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of ranks.
-/// All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and ``addGradients(from:range:)``. A step
-/// allocates nothing. After an `MPIError` ranks may have come apart, and the object must not be used any more.
+/// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
+/// ranks. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
+/// ``addGradients(from:range:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the
+/// object must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
@@ -44,8 +45,8 @@ public final class ShardedOptimizer {
   /// The rule applied; its counters are part of a checkpoint.
   public private(set) var rule: any UpdateRule
 
-  /// y: `layout.elementCount` floats, to compute gradients at. Shared by the ranks of a node where the exchange is shared: read only,
-  /// but for initialisation by ``initializeParameters(_:)``.
+  /// y: `layout.elementCount` floats, to compute gradients at. Shared by the ranks of a node where the exchange is
+  /// shared: read only, but for initialisation by ``initializeParameters(_:)``.
   public var parameters: UnsafeMutablePointer<Float> { exchange.parameters }
   /// This rank's gradient arena: `layout.elementCount` floats, to be written in every step.
   public var gradients: UnsafeMutablePointer<Float> { exchange.gradients }
@@ -69,9 +70,10 @@ public final class ShardedOptimizer {
   ///   - communicator: the ranks that train together.
   ///   - layout: how the flat arena of parameters is cut.
   ///   - rule: the update rule, with its counters at the start.
-  ///   - exchange: how gradients travel. The shared exchange gives way to the flat one where ranks are on several nodes or shared
-  ///     memory cannot be had.
-  ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no clipping.
+  ///   - exchange: how gradients travel. The shared exchange gives way to the flat one where ranks are on several
+  ///     nodes or shared memory cannot be had.
+  ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
+  ///     clipping.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange kind: ExchangeKind = .shared,
@@ -99,8 +101,9 @@ public final class ShardedOptimizer {
 
   deinit { statePointers.deallocate() }
 
-  /// Gives the node's shared memory back, before the program ends; no pointer and no method may be used afterwards. Collective. Without
-  /// this the memory stays until MPI is finalised, whether this object lives or not: freeing it takes all ranks.
+  /// Gives the node's shared memory back, before the program ends; no pointer and no method may be used afterwards.
+  /// Collective. Without this the memory stays until MPI is finalised, whether this object lives or not: freeing it
+  /// takes all ranks.
   ///
   /// - Throws: `MPIError`.
   public func close() throws { try exchange.close() }
@@ -128,8 +131,9 @@ public final class ShardedOptimizer {
 
   // MARK: - The step
 
-  /// Announces that this rank's gradients at all offsets of at least `offset` are final for this step, and that it will not read
-  /// the parameters there again before the step ends. Offsets only go down within a step; 0 announces everything.
+  /// Announces that this rank's gradients at all offsets of at least `offset` are final for this step, and that it
+  /// will not read the parameters there again before the step ends. Offsets only go down within a step; 0 announces
+  /// everything.
   public func announce(finishedFrom offset: Int) {
     var announced = bucketsAnnounced
     while announced < layout.buckets.count, layout.buckets[announced].lowerBound >= offset { announced += 1 }
@@ -152,8 +156,8 @@ public final class ShardedOptimizer {
   ///
   /// - Parameter stopRequested: this rank wishes that training stops after this step.
   /// - Returns: whether some rank asked to stop, and where time went.
-  /// - Throws: `MPIError`; ``DataParallelError/nonFiniteGradient(norm:step:)`` on every rank, if clipping meets such a norm. The
-  ///   parameters and the state are then as they were, and another step may follow.
+  /// - Throws: `MPIError`; ``DataParallelError/nonFiniteGradient(norm:step:)`` on every rank, if clipping meets such
+  ///   a norm. The parameters and the state are then as they were, and another step may follow.
   public func finishStep(stopRequested: Bool) throws -> StepOutcome {
     let start = monotonicSeconds()
     exchange.waitSeconds = 0
@@ -198,8 +202,8 @@ public final class ShardedOptimizer {
     }
   }
 
-  /// Sums the shard's gradients and returns the norm of the whole gradient, from squares added in double precision: within a slice
-  /// in element order, over buckets in bucket order, over ranks in rank order.
+  /// Sums the shard's gradients and returns the norm of the whole gradient, from squares added in double precision:
+  /// within a slice in element order, over buckets in bucket order, over ranks in rank order.
   private func reduceForNorm(into reduced: AlignedBuffer) throws -> Double {
     var squares = 0.0
     for bucket in layout.buckets.indices {
@@ -239,8 +243,8 @@ public final class ShardedOptimizer {
 
   // MARK: - Parameters and state
 
-  /// Fills the parameters once before training: `fill` is called with the arena on one rank per arena (every rank of a private
-  /// arena, one rank of a shared one) and must write the same values on each.
+  /// Fills the parameters once before training: `fill` is called with the arena on one rank per arena (every rank of
+  /// a private arena, one rank of a shared one) and must write the same values on each.
   public func initializeParameters(_ fill: (UnsafeMutablePointer<Float>) throws -> Void) throws {
     if exchange.kind != .shared || communicator.rank == 0 {
       try communicator.agree(on: "initial parameters") { try fill(exchange.parameters) }
@@ -251,7 +255,8 @@ public final class ShardedOptimizer {
     try adoptParameters()
   }
 
-  /// Starts the state from the parameters in the arena: z and x (or a method's own copy) become them, moments become zero.
+  /// Starts the state from the parameters in the arena: z and x (or a method's own copy) become them, moments become
+  /// zero.
   public func adoptParameters() throws {
     for (slot, array) in zip(rule.stateSlots, state) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
@@ -316,8 +321,8 @@ public final class ShardedOptimizer {
     return arena
   }
 
-  /// Takes over a saved state: `arenas` holds, for each slot of the rule, all `layout.elementCount` floats in arena order, the same on
-  /// every rank. Then y is derived from it.
+  /// Takes over a saved state: `arenas` holds, for each slot of the rule, all `layout.elementCount` floats in arena
+  /// order, the same on every rank. Then y is derived from it.
   ///
   /// - Throws: ``DataParallelError/wrongElementCount(what:expected:found:)``; `RuleCountersError`; `MPIError`.
   public func restore(counters: RuleCounters, arenas: [AlignedBuffer]) throws {

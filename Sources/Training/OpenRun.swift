@@ -12,17 +12,17 @@ final class OpenRun {
   /// Keeps other processes from writing here.
   private let lock: RunLock
 
-  /// Opens the run folder of `point` if that is the run's newest good checkpoint: what the run wrote after it (metrics, damaged
-  /// checkpoints) is then removed, as if it had never been interrupted. Otherwise makes a new run folder: a run that continues from
-  /// an older checkpoint must not cost the newer ones.
+  /// Opens the run folder of `point` if that is the run's newest good checkpoint: what the run wrote after it
+  /// (metrics, damaged checkpoints) is then removed, as if it had never been interrupted. Otherwise makes a new run
+  /// folder: a run that continues from an older checkpoint must not cost the newer ones.
   ///
   /// - Parameters:
   ///   - point: where to continue; nil for a run from the start.
   ///   - options: the flags.
   ///   - program: the program's name.
   ///   - session: what `run.json` is to tell of this start.
-  /// - Throws: `FileError`, `CheckpointError`, ``TrainingError/runWentOn(path:)``; nothing has been changed then but for a new, empty
-  ///   folder.
+  /// - Throws: `FileError`, `CheckpointError`, ``TrainingError/runWentOn(path:)``; nothing has been changed then but
+  ///   for a new, empty folder.
   init(
     continuing point: ResumePoint?, options: TrainingOptions, program: String, session: RunDescription.Session
   ) throws {

@@ -2,8 +2,8 @@ import ArgumentParser
 import Foundation
 import MPI
 
-/// A command-line program that runs on all ranks of an MPI job, and as one rank without `mpirun`. Conforming types are started
-/// with `@main`:
+/// A command-line program that runs on all ranks of an MPI job, and as one rank without `mpirun`. Conforming types
+/// are started with `@main`:
 ///
 /// ```swift
 /// @main struct MNIST: ParallelCommand {
@@ -12,8 +12,8 @@ import MPI
 /// }
 /// ```
 public protocol ParallelCommand: ParsableCommand {
-  /// Whether SIGTERM, SIGINT and SIGUSR1 ask the program to save and stop rather than end it at once. True unless said otherwise;
-  /// only what ``Trainer`` does heeds them, so a program that does something else says false.
+  /// Whether SIGTERM, SIGINT and SIGUSR1 ask the program to save and stop rather than end it at once. True unless
+  /// said otherwise; only what ``Trainer`` does heeds them, so a program that does something else says false.
   static var savesOnSignals: Bool { get }
 
   /// Does the work, collectively over all ranks.
@@ -27,8 +27,8 @@ extension ParallelCommand {
   /// Training programs save.
   public static var savesOnSignals: Bool { true }
 
-  /// Starts MPI, parses the command line, runs the command (or subcommand) and ends the process, on every rank. Messages about the
-  /// command line are printed by one rank only.
+  /// Starts MPI, parses the command line, runs the command (or subcommand) and ends the process, on every rank.
+  /// Messages about the command line are printed by one rank only.
   public static func main() {
     if savesOnSignals { StopSignal.install() }
     MPIProgram.run { world in

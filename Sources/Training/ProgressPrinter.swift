@@ -10,7 +10,8 @@ public final class ProgressPrinter: TrainingListener {
   /// - Parameter quiet: print only notices and the summary.
   public init(quiet: Bool) {
     self.quiet = quiet
-    // Under mpirun standard output is a pseudo-terminal even where mpirun's own goes to a file; launch/run says what it is.
+    // Under mpirun standard output is a pseudo-terminal even where mpirun's own goes to a file; launch/run says what
+    // it is.
     switch ProcessInfo.processInfo.environment["FREEWHEEL_TERMINAL"] {
     case "1"?: isTerminal = true
     case "0"?: isTerminal = false

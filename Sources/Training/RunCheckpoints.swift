@@ -13,8 +13,8 @@ private struct SavedState: Codable {
   var settings: RunSettings
 }
 
-/// Ties a run to its folder: makes or finds it, puts the optimizer into the state it is to start from, and saves checkpoints.
-/// Files are touched by rank zero alone; what it meets there, all ranks learn.
+/// Ties a run to its folder: makes or finds it, puts the optimizer into the state it is to start from, and saves
+/// checkpoints. Files are touched by rank zero alone; what it meets there, all ranks learn.
 final class RunCheckpoints {
   /// Where the run begins.
   private(set) var progress = RunProgress()
@@ -32,10 +32,11 @@ final class RunCheckpoints {
   /// The run folder, open for writing; on rank zero only.
   private let run: OpenRun?
 
-  /// Finds or makes the run folder, and initialises parameters and optimizer state: fresh, from `--initial-weights`, or from the
-  /// checkpoint of `--resume`. Collective.
+  /// Finds or makes the run folder, and initialises parameters and optimizer state: fresh, from `--initial-weights`,
+  /// or from the checkpoint of `--resume`. Collective.
   ///
-  /// - Throws: on every rank, what makes the start impossible; nothing already saved is touched before everything was checked.
+  /// - Throws: on every rank, what makes the start impossible; nothing already saved is touched before everything was
+  ///   checked.
   init(
     options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
     optimizer: ShardedOptimizer, on world: Communicator
@@ -72,8 +73,8 @@ final class RunCheckpoints {
   ///
   /// - Parameter accuracy: accuracy at x after this step, if it was evaluated: the best checkpoint is kept by it.
   /// - Returns: the folder, on rank zero.
-  /// - Throws: on every rank, if the checkpoint could not be written or holds something else than numbers; earlier ones are then as
-  ///   they were.
+  /// - Throws: on every rank, if the checkpoint could not be written or holds something else than numbers; earlier
+  ///   ones are then as they were.
   func save(_ progress: RunProgress, accuracy: Double?) throws -> (path: String, warnings: [String])? {
     let slots = optimizer.rule.stateSlots
     var arenas: [AlignedBuffer] = []
@@ -107,7 +108,8 @@ final class RunCheckpoints {
     }
   }
 
-  /// The tensors of an arena in canonical layout, named `prefix` + PyTorch's name. They are converted one at a time, when written.
+  /// The tensors of an arena in canonical layout, named `prefix` + PyTorch's name. They are converted one at a time,
+  /// when written.
   private func tensors(of arena: AlignedBuffer, prefix: String) -> [TensorToWrite] {
     let plan = self.plan
     return plan.layout.tensors.enumerated().map { index, tensor in

@@ -2,8 +2,8 @@ import DataParallel
 import Neural
 import ScheduleFree
 
-/// The settings that decide what a run computes: compared over the ranks before the first step, and with a checkpoint's when it is
-/// resumed. Two runs with equal settings on equal data do the same arithmetic.
+/// The settings that decide what a run computes: compared over the ranks before the first step, and with a
+/// checkpoint's when it is resumed. Two runs with equal settings on equal data do the same arithmetic.
 struct RunSettings: Codable, Equatable {
   /// Values by name; names are those of the flags where there is one.
   var values: [String: String]
@@ -43,8 +43,8 @@ struct RunSettings: Codable, Equatable {
     return fingerprint
   }
 
-  /// Settings that may differ when a run continues: they divide the same global batch otherwise, which changes the last bits but
-  /// not the meaning of a step.
+  /// Settings that may differ when a run continues: they divide the same global batch otherwise, which changes the
+  /// last bits but not the meaning of a step.
   private static let divisionOfBatch: Set<String> = ["ranks", "batch-size", "accumulate", "parameter layout"]
 
   /// Compares the settings of a checkpoint with those of this run.

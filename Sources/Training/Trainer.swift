@@ -5,10 +5,11 @@ import MPI
 import Neural
 import ScheduleFree
 
-/// Trains a network data-parallel over the ranks of a communicator, evaluates it at x, and saves it so that it can be resumed.
+/// Trains a network data-parallel over the ranks of a communicator, evaluates it at x, and saves it so that it can be
+/// resumed.
 ///
-/// The loop of every rank: assemble its part of the global batch, forward and backward at y, exchange gradients and update its
-/// shard. Rank zero reports events. Not thread-safe; one per process.
+/// The loop of every rank: assemble its part of the global batch, forward and backward at y, exchange gradients and
+/// update its shard. Rank zero reports events. Not thread-safe; one per process.
 public final class Trainer {
   private let world: Communicator
   private let options: TrainingOptions
@@ -114,8 +115,8 @@ public final class Trainer {
   /// Trains to the end, or until a rank is asked to stop. Collective.
   ///
   /// - Returns: the exit code: 0 at the end, 75 if the run stopped on request, with a checkpoint to resume from.
-  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what the plan, the
-  ///   exchange, the checkpoints or a listener meet.
+  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what
+  ///   the plan, the exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
@@ -147,7 +148,8 @@ public final class Trainer {
     return stopped ? StopSignal.exitCode : EXIT_SUCCESS
   }
 
-  /// Whether something that happens every `interval` steps (nil: every epoch; 0: only at the end) is due after this step.
+  /// Whether something that happens every `interval` steps (nil: every epoch; 0: only at the end) is due after this
+  /// step.
   private func isDue(_ interval: Int?) -> Bool {
     let interval = interval ?? sampler.batchesPerEpoch
     return interval > 0 && progress.step % interval == 0
@@ -213,7 +215,8 @@ public final class Trainer {
     return metrics
   }
 
-  /// Ends a run that computes with something else than numbers. The value is the same on every rank, so all end together.
+  /// Ends a run that computes with something else than numbers. The value is the same on every rank, so all end
+  /// together.
   private func finite(_ value: Double, _ what: String) throws -> Double {
     guard value.isFinite else { throw TrainingError.diverged(what: what, value: value, step: progress.step) }
     return value

@@ -16,10 +16,11 @@ public struct TrainingData: Sendable {
     self.normalization = normalization
   }
 
-  /// MNIST (or a set in its format) from `folder`; where that is nil, from `data/mnist` if it exists, and otherwise the built-in
-  /// synthetic digits.
+  /// MNIST (or a set in its format) from `folder`; where that is nil, from `data/mnist` if it exists, and otherwise
+  /// the built-in synthetic digits.
   ///
-  /// Normalised by MNIST's mean 0.1307 and standard deviation 0.3081, as the `schedulefree` package's MNIST example does.
+  /// Normalised by MNIST's mean 0.1307 and standard deviation 0.3081, as the `schedulefree` package's MNIST example
+  /// does.
   /// - Throws: `DatasetError`.
   public static func mnist(folder: String?) throws -> TrainingData {
     let usual = "data/mnist"

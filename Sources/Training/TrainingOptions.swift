@@ -6,7 +6,8 @@ import ScheduleFree
 
 /// The flags that every training program takes: `@OptionGroup var training: TrainingOptions`.
 ///
-/// Values are checked by ``validate()`` before any work is done; each error names the flag, the value and what is allowed.
+/// Values are checked by ``validate()`` before any work is done; each error names the flag, the value and what is
+/// allowed.
 public struct TrainingOptions: ParsableArguments, Sendable {
   /// Epochs of a run for which neither epochs nor steps are given.
   public static let defaultEpochs = 14
@@ -183,8 +184,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     return try OptimizerRegistry.makeRule(named: optimizer, options: options)
   }
 
-  /// All flags that decide which collective calls a rank makes, and when: ranks that differ in one would wait for each other for
-  /// ever. What decides the arithmetic is compared besides, by ``RunSettings``.
+  /// All flags that decide which collective calls a rank makes, and when: ranks that differ in one would wait for
+  /// each other for ever. What decides the arithmetic is compared besides, by ``RunSettings``.
   func fingerprint(program: String) -> Fingerprint {
     func text(_ value: (some CustomStringConvertible)?) -> String { value.map { "\($0)" } ?? "default" }
     var fingerprint = Fingerprint()
@@ -234,7 +235,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     }
     if let resume, resume.isEmpty { throw ValidationError("--resume is empty; expected 'auto' or a folder") }
     if output.isEmpty { throw ValidationError("--output is empty; expected a folder") }
-    // Makes the rule only to refuse bad hyperparameters here; the length of the run is not known yet, and does not matter.
+    // Makes the rule only to refuse bad hyperparameters here; the length of the run is not known yet, and does not
+    // matter.
     do {
       _ = try makeRule(totalSteps: steps ?? .max)
     } catch let error as HyperparameterError {

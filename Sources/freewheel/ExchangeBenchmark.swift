@@ -47,8 +47,8 @@ struct ExchangeBenchmark: ParallelCommand {
       let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, world: world) }
       let bodies = [baseline.step] + sharded.map { $0.step }
       var times = [[Double]](repeating: [], count: bodies.count)
-      // In turn by blocks, so that a drift of the machine's speed meets all alike; the first steps of a block find the caches full of
-      // another's arrays and are not counted.
+      // In turn by blocks, so that a drift of the machine's speed meets all alike; the first steps of a block find
+      // the caches full of another's arrays and are not counted.
       for _ in 0..<(repetitions + Self.block - 1) / Self.block {
         for (index, body) in bodies.enumerated() {
           for step in -2..<Self.block {

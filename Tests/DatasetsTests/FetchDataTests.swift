@@ -24,8 +24,8 @@ import Testing
   func run(
     _ program: String = script, _ arguments: String..., environment: [String: String] = [:]
   ) throws -> (code: Int32, output: String, errors: String) {
-    // A script just written may still be open for writing in a child that another test forks at this moment, and is then
-    // refused as a program ("text file busy"), but not as something for bash to read.
+    // A script just written may still be open for writing in a child that another test forks at this moment, and is
+    // then refused as a program ("text file busy"), but not as something for bash to read.
     let bash = program.hasSuffix("fetch-data") ? ["bash"] : []
     let process = try Subprocess(
       bash + [program] + arguments, environment: ["FREEWHEEL_MIRROR": nil as String?].merging(environment) { $1 },
@@ -52,7 +52,8 @@ import Testing
 
   /// A copy of the script that expects this test's own data: each published checksum replaced by that of `files`.
   ///
-  /// Whatever is published cannot be forged, so this is how all of the script but its numbers is tested without a network.
+  /// Whatever is published cannot be forged, so this is how all of the script but its numbers is tested without a
+  /// network.
   func script(expecting files: [String: [UInt8]], archive: String? = nil) throws -> String {
     var text = try String(contentsOfFile: Self.script, encoding: .utf8)
     for (name, bytes) in files {

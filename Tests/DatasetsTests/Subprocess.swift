@@ -3,8 +3,8 @@ import Testing
 
 /// A child process, started with posix_spawn.
 ///
-/// Not Foundation's `Process`: that learns of a child's end from a socket that children started at the same time by other
-/// tests inherit, so one that lives on (a server) keeps every waiting test waiting.
+/// Not Foundation's `Process`: that learns of a child's end from a socket that children started at the same time by
+/// other tests inherit, so one that lives on (a server) keeps every waiting test waiting.
 final class Subprocess {
   private var pid: pid_t = 0
   private var status: Int32?

@@ -3,7 +3,8 @@ import Testing
 @testable import Datasets
 
 @Suite struct SyntheticDigitsTests {
-  /// The same bytes on every machine, in debug and release builds, in every version: runs are repeated from a seed alone.
+  /// The same bytes on every machine, in debug and release builds, in every version: runs are repeated from a seed
+  /// alone.
   @Test func bytesArePinned() throws {
     let train = try SyntheticDigits.make(.train, examples: 0..<100)
     let test = try SyntheticDigits.make(.test, examples: 0..<100)

@@ -6,7 +6,8 @@ import Testing
 
 @Suite("Bad input is refused in one line, on all ranks, before any work", .serialized)
 struct BadInputTests {
-  /// Runs on `ranks` ranks, or without mpirun for 0, and expects one line on standard error that holds all of `words`, and no run folder.
+  /// Runs on `ranks` ranks, or without mpirun for 0, and expects one line on standard error that holds all of
+  /// `words`, and no run folder.
   private func expectRefusal(_ run: MNISTRun, _ flags: [String], _ words: [String], ranks: Int = 2) async throws {
     let result =
       ranks == 0
@@ -107,8 +108,8 @@ struct BadInputTests {
     try await expectRefusal(run, ["--initial-weights", path], ["other.safetensors", "header"])
   }
 
-  /// Whether this process may mount a small file system. Where it may not, the same is tested on the checkpoint store alone, by a
-  /// limit on file sizes, in CheckpointsTests.
+  /// Whether this process may mount a small file system. Where it may not, the same is tested on the checkpoint store
+  /// alone, by a limit on file sizes, in CheckpointsTests.
   private static func canMount() async -> Bool {
     guard let folder = try? TemporaryFolder() else { return false }
     guard (try? await shell("mount -t tmpfs -o size=1m tmpfs '\(folder.path)'")) == 0 else { return false }

@@ -16,7 +16,8 @@ final class TemporaryFolder: Sendable {
   subscript(_ name: String) -> String { path + "/" + name }
 }
 
-/// Small data sets in MNIST's format, which a network can learn in a few steps: a bright block whose place is the label's, in noise.
+/// Small data sets in MNIST's format, which a network can learn in a few steps: a bright block whose place is the
+/// label's, in noise.
 enum TinyDigits {
   /// Writes the four files of the MNIST distribution into `folder`.
   static func write(to folder: String, training: Int = 384, test: Int = 101) throws {

@@ -1,10 +1,11 @@
 import MPI
 
-/// Exchange by MPI collectives over private arenas: the flat path, on any number of nodes, and the all-reduce yardstick.
+/// Exchange by MPI collectives over private arenas: the flat path, on any number of nodes, and the all-reduce
+/// yardstick.
 ///
-/// Each rank holds the whole of y and of its gradients. The flat path sends every piece of a bucket to the owner of its slice
-/// (`MPI_Alltoallv`), who sums the pieces in the fixed tree, and returns updated slices with `MPI_Allgatherv`. The all-reduce
-/// path lets MPI sum whole buckets instead, in an order of MPI's choosing.
+/// Each rank holds the whole of y and of its gradients. The flat path sends every piece of a bucket to the owner of
+/// its slice (`MPI_Alltoallv`), who sums the pieces in the fixed tree, and returns updated slices with
+/// `MPI_Allgatherv`. The all-reduce path lets MPI sum whole buckets instead, in an order of MPI's choosing.
 final class CollectiveExchange: Exchange {
   let kind: ExchangeKind
   var gradients: UnsafeMutablePointer<Float> { gradientArena.pointer }
@@ -70,7 +71,8 @@ final class CollectiveExchange: Exchange {
   func announce(step: Int, bucketCount: Int) {}
 
   func beginExchange(step: Int, stopRequested: Bool) throws {
-    // Besides agreeing, this small collective waits for the slowest rank, so that waiting is counted apart from exchanging.
+    // Besides agreeing, this small collective waits for the slowest rank, so that waiting is counted apart from
+    // exchanging.
     let start = monotonicSeconds()
     stopAgreed = try communicator.allReduceMax(stopRequested ? 1 : 0) != 0
     waitSeconds += monotonicSeconds() - start

@@ -6,7 +6,8 @@ public enum ExchangeKind: String, Sendable, CaseIterable {
   case shared
   /// Pieces are exchanged with `MPI_Alltoallv` and `MPI_Allgatherv` over all ranks. Sums in the same fixed tree.
   case flat
-  /// `MPI_Allreduce`, the simplest correct version: the yardstick, and what to debug against. MPI chooses the order of sums.
+  /// `MPI_Allreduce`, the simplest correct version: the yardstick, and what to debug against. MPI chooses the order
+  /// of sums.
   case allreduce
 }
 
@@ -18,8 +19,8 @@ struct GradientPieces {
   var count: Int
 }
 
-/// One way of moving gradients and parameters between ranks. All methods are collective and are called in the same order on
-/// every rank; none allocates memory.
+/// One way of moving gradients and parameters between ranks. All methods are collective and are called in the same
+/// order on every rank; none allocates memory.
 protocol Exchange: AnyObject {
   /// Which way this is.
   var kind: ExchangeKind { get }
@@ -33,11 +34,12 @@ protocol Exchange: AnyObject {
   /// Seconds this rank has waited for others since the counter was last set to zero.
   var waitSeconds: Double { get set }
 
-  /// Tells the other ranks that the first `bucketCount` buckets of step `step` hold final gradients and that this rank reads
-  /// their parameters no more in this step.
+  /// Tells the other ranks that the first `bucketCount` buckets of step `step` hold final gradients and that this
+  /// rank reads their parameters no more in this step.
   func announce(step: Int, bucketCount: Int)
 
-  /// Called once a step after backward and before the first ``pieces(step:bucket:)``: hands in this rank's wish to stop.
+  /// Called once a step after backward and before the first ``pieces(step:bucket:)``: hands in this rank's wish to
+  /// stop.
   func beginExchange(step: Int, stopRequested: Bool) throws
 
   /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
@@ -53,7 +55,8 @@ protocol Exchange: AnyObject {
   /// True if any rank asked to stop in this step; the same on every rank.
   func finish(step: Int) throws -> Bool
 
-  /// Makes slices of parameters written outside a step visible to all ranks, after waiting until no rank reads the old ones.
+  /// Makes slices of parameters written outside a step visible to all ranks, after waiting until no rank reads the
+  /// old ones.
   func shareParameters(_ write: () -> Void) throws
 
   /// Gives shared memory back; nothing may be touched afterwards. Collective.

@@ -3,15 +3,17 @@ import CKernels
 import Glibc
 import MPI
 
-/// Exchange inside one node: every rank's gradients and the one arena of y lie in a shared window, so nothing is copied.
+/// Exchange inside one node: every rank's gradients and the one arena of y lie in a shared window, so nothing is
+/// copied.
 ///
-/// **Who may touch what, and when.** The segment of rank r holds r's control block and gradient arena; the segment of rank 0
-/// holds the arena of y as well. Within step s:
+/// **Who may touch what, and when.** The segment of rank r holds r's control block and gradient arena; the segment of
+/// rank 0 holds the arena of y as well. Within step s:
 /// 1. r writes its gradient arena in backward, then stores `announced` with release ordering.
-/// 2. The owner of a slice loads every rank's `announced` with acquire ordering before it reads their gradients, and before it
-///    writes its slice of y: whoever announced a bucket has read its parameters for the last time in this step.
-/// 3. Having written all its slices, a rank stores `updated` with release ordering, and loads everyone's with acquire ordering
-///    before it goes on: only then does it read y again or overwrite its own gradients.
+/// 2. The owner of a slice loads every rank's `announced` with acquire ordering before it reads their gradients, and
+///    before it writes its slice of y: whoever announced a bucket has read its parameters for the last time in this
+///    step.
+/// 3. Having written all its slices, a rank stores `updated` with release ordering, and loads everyone's with acquire
+///    ordering before it goes on: only then does it read y again or overwrite its own gradients.
 ///
 /// The counters only grow, so a rank that has gone on to the next step cannot be mistaken for one that has not arrived.
 final class SharedExchange: Exchange {
@@ -37,15 +39,16 @@ final class SharedExchange: Exchange {
     let updated: UnsafeAtomic<Int>
     /// step + 1 once `partial` holds the rank's number for that step.
     let partialReady: UnsafeAtomic<Int>
-    /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop. Written before, and read after, a
-    /// release of `updated`. Two, because a fast rank may ask again in the next step before a slow one has read this step's.
+    /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop. Written before, and
+    /// read after, a release of `updated`. Two, because a fast rank may ask again in the next step before a slow one
+    /// has read this step's.
     let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
-    /// The rank's part of a global sum. Plain memory: written before the release of `partialReady`, read after its acquire,
-    /// and written again only in the next step, after every rank has released `updated`.
+    /// The rank's part of a global sum. Plain memory: written before the release of `partialReady`, read after its
+    /// acquire, and written again only in the next step, after every rank has released `updated`.
     let partial: UnsafeMutablePointer<Double>
 
-    /// Views `memory`, the zero-filled start of a rank's segment. Sound because zero is a valid initial value of each atomic's
-    /// storage, and because the window outlives the views.
+    /// Views `memory`, the zero-filled start of a rank's segment. Sound because zero is a valid initial value of each
+    /// atomic's storage, and because the window outlives the views.
     init(_ memory: UnsafeMutableRawPointer) {
       func counter(at offset: Int) -> UnsafeAtomic<Int> {
         UnsafeAtomic(at: (memory + offset).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1))
@@ -148,8 +151,8 @@ final class SharedExchange: Exchange {
   }
 
   func shareParameters(_ write: () -> Void) throws {
-    // The fences make the plain reads and writes on both sides of MPI's barrier ordered for certain: MPI promises that for memory
-    // in windows only together with its own synchronisation calls.
+    // The fences make the plain reads and writes on both sides of MPI's barrier ordered for certain: MPI promises
+    // that for memory in windows only together with its own synchronisation calls.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
     try communicator.barrier()
     write()
@@ -163,7 +166,8 @@ final class SharedExchange: Exchange {
     try communicator.free()
   }
 
-  /// Spins, at first with the processor's pause and then giving up the time slice, so that more ranks than cores make progress.
+  /// Spins, at first with the processor's pause and then giving up the time slice, so that more ranks than cores make
+  /// progress.
   @inline(__always)
   private func wait(for counter: UnsafeAtomic<Int>, toReach target: Int) {
     guard counter.load(ordering: .acquiring) < target else { return }

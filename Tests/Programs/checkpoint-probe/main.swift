@@ -1,5 +1,5 @@
-// Saves checkpoints until it is done, told to stop, or killed. Tests start it to see what a killed process and a limit on the
-// size of files leave behind.
+// Saves checkpoints until it is done, told to stop, or killed. Tests start it to see what a killed process and a
+// limit on the size of files leave behind.
 //
 //     checkpoint-probe FOLDER FIRST-STEP COUNT FLOATS
 

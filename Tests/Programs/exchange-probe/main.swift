@@ -1,4 +1,5 @@
-// Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something is wrong.
+// Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something
+// is wrong.
 //
 //   exchange-probe agreement|clipping|state|stop|fingerprint
 
