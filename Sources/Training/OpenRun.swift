@@ -12,9 +12,10 @@ final class OpenRun {
   /// Keeps other processes from writing here.
   private let lock: RunLock
 
-  /// Opens the run folder of `point` if that is the run's newest good checkpoint: what the run wrote after it
-  /// (metrics, damaged checkpoints) is then removed, as if it had never been interrupted. Otherwise makes a new run
-  /// folder: a run that continues from an older checkpoint must not cost the newer ones.
+  /// Opens the run folder of `point` if that is the run's newest good checkpoint: lines of metrics that the run wrote
+  /// after it are then removed, as if it had never been interrupted. (Damaged newer checkpoints stay for who wants to look
+  /// at them, until the run comes to their step.) Otherwise makes a new run folder: a run that continues from an older
+  /// checkpoint must not cost the newer ones.
   ///
   /// - Parameters:
   ///   - point: where to continue; nil for a run from the start.
@@ -33,7 +34,6 @@ final class OpenRun {
       guard try Self.isNewest(point, in: run) else { throw TrainingError.runWentOn(path: run.path.string) }
       store = try run.checkpoints(keep: options.keep)
       try MetricsWriter.truncate(run.metricsFile, afterStep: point.checkpoint.step, droppingEvents: ["summary"])
-      try store.removeCheckpoints(afterStep: point.checkpoint.step)
       // A description that is damaged or of another version is no reason not to go on.
       var description = (try? run.readDescription(as: RunDescription.self)) ?? RunDescription(sessions: [])
       description.sessions.append(session)

@@ -34,8 +34,15 @@ extension ParallelCommand {
     MPIProgram.run { world in
       let outcome = Result { try parseAsRoot() }
       guard let code = try reportFailure(of: outcome.map { _ in }, on: world) else {
-        guard let command = try outcome.get() as? any ParallelCommand else { return try printHelp(on: world) }
-        return try command.run(on: world)
+        var command = try outcome.get()
+        do {
+          if let command = command as? any ParallelCommand { return try command.run(on: world) }
+          // Help is a command of its own; what it says arrives as an error.
+          try command.run()
+        } catch let error where exitCode(for: error).isSuccess {
+          if world.rank == 0 { Console.write(fullMessage(for: error) + "\n") }
+        }
+        return EXIT_SUCCESS
       }
       return code
     }
@@ -56,10 +63,5 @@ extension ParallelCommand {
       if code.isSuccess { Console.write(message) } else { Console.writeError(message) }
     }
     return code.rawValue
-  }
-
-  private static func printHelp(on world: Communicator) throws -> Int32 {
-    if world.rank == 0 { Console.write(helpMessage() + "\n") }
-    return EXIT_SUCCESS
   }
 }

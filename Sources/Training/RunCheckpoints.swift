@@ -58,7 +58,8 @@ final class RunCheckpoints {
     // Only now, with everything checked, is anything written.
     let hosts = try world.allGather(MPIRuntime.hostName)
     let run = try world.agree(on: "the run folder") { () throws -> OpenRun? in
-      guard isRoot else { return nil }
+      // A run that is at its end already is evaluated once more and left as it is.
+      guard isRoot, progress.step < totalSteps else { return nil }
       let session = RunDescription.Session(
         arguments: CommandLine.arguments, firstStep: progress.step, totalSteps: totalSteps, hosts: hosts,
         started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all)
@@ -66,7 +67,8 @@ final class RunCheckpoints {
     }
     self.run = run
     metricsListener = run.map { MetricsLog($0.metrics) }
-    folderPath = try world.broadcast(value: run?.folder.path.string ?? "", root: 0)
+    let folder = run?.folder ?? start?.point?.run
+    folderPath = try world.broadcast(value: folder?.path.string ?? "none", root: 0)
   }
 
   /// Saves a checkpoint of the state after `progress.step` steps. Collective.

@@ -7,6 +7,8 @@ struct RunProgress: Codable, Equatable {
   /// The best accuracy at x so far, and the step after which it was measured.
   var bestAccuracy: Double?
   var bestStep: Int?
+  /// Seconds since the start of the run, over all its sessions.
+  var seconds = 0.0
 
   /// Passes over the training data done, with fraction.
   func epoch(of sampler: Sampler) -> Double { Double(step) / Double(sampler.batchesPerEpoch) }

@@ -52,7 +52,9 @@ struct RunSettings: Codable, Equatable {
   /// - Returns: what will not continue bit for bit, in words; nil if everything will.
   /// - Throws: ``TrainingError/otherSettings(path:setting:saved:given:)``.
   func verifyCanContinue(from saved: RunSettings, path: String) throws -> String? {
-    let names = Set(values.keys).union(saved.values.keys).sorted()
+    // What explains most comes first: another optimizer has other hyperparameters as well.
+    let first = ["program", "model", "optimizer"]
+    let names = first + Set(values.keys).union(saved.values.keys).subtracting(first).sorted()
     for name in names where !Self.divisionOfBatch.contains(name) {
       let before = saved.values[name] ?? "nothing"
       let now = values[name] ?? "nothing"

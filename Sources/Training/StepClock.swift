@@ -30,15 +30,18 @@ struct StepClock {
     sum.add(current)
     return sum
   }
-  /// Seconds since ``start()``.
-  var sinceStart: Double { monotonicSeconds() - startTime }
+  /// Seconds since the start of the run, earlier sessions included.
+  var sinceStart: Double { earlierSeconds + monotonicSeconds() - startTime }
 
   private var startTime = 0.0
+  private var earlierSeconds = 0.0
   private var resumeTime = 0.0
   private var current = Interval()
   private var finished = Interval()
 
-  mutating func start() {
+  /// - Parameter earlierSeconds: what earlier sessions of a resumed run took.
+  mutating func start(after earlierSeconds: Double) {
+    self.earlierSeconds = earlierSeconds
     startTime = monotonicSeconds()
     resumeTime = startTime
   }

@@ -29,6 +29,11 @@ public final class Trainer {
   private var progress: RunProgress
   private let startNotice: String?
 
+  /// The name of the running executable.
+  public static var programName: String {
+    CommandLine.arguments.first.flatMap { $0.split(separator: "/").last }.map(String.init) ?? "run"
+  }
+
   private var isRoot: Bool { world.rank == 0 }
   private var globalBatch: Int { sampler.globalBatchSize }
 
@@ -39,11 +44,12 @@ public final class Trainer {
   ///   - data: what to train on and to test with.
   ///   - options: the flags.
   ///   - world: the ranks that train together.
-  ///   - program: the program's name: run folders are called after it.
+  ///   - program: the program's name: run folders are called after it, and `--resume auto` looks for it.
   ///   - listeners: receive events on rank zero, after progress and metrics.
   /// - Throws: on every rank, what makes the run impossible.
   public init(
-    _ network: Sequential, data: TrainingData, options: TrainingOptions, on world: Communicator, program: String,
+    _ network: Sequential, data: TrainingData, options: TrainingOptions, on world: Communicator,
+    program: String = Trainer.programName,
     listeners: [any TrainingListener] = []
   ) throws {
     self.world = world
@@ -122,9 +128,9 @@ public final class Trainer {
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     if let note = startNotice { try report(.notice(note)) }
     if progress.step >= totalSteps {
-      try report(.notice("the run is at step \(progress.step) of \(totalSteps) already: there is nothing to train"))
+      try report(.notice("the run is at step \(progress.step) of \(totalSteps) already: there is nothing to train, and nothing is written"))
     }
-    clock.start()
+    clock.start(after: progress.seconds)
     var stopped = false
     var evaluation: EvaluationMetrics?
     while progress.step < totalSteps && !stopped {
@@ -135,6 +141,7 @@ public final class Trainer {
       clock.pause()
       let evaluates = isDue(options.evaluateEvery) || isLast
       // Whoever asked for the stop may not wait long: what was learned is saved before it is evaluated.
+      progress.seconds = clock.sinceStart
       if stopped && evaluates { _ = try checkpoints.save(progress, accuracy: nil) }
       if evaluates { evaluation = try evaluate() }
       if isDue(options.checkpointEvery) || isLast || stopped {

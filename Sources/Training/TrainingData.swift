@@ -1,4 +1,5 @@
 import Datasets
+import Foundation
 
 /// What a program trains on and is tested on.
 public struct TrainingData: Sendable {
@@ -24,7 +25,9 @@ public struct TrainingData: Sendable {
   /// - Throws: `DatasetError`.
   public static func mnist(folder: String?) throws -> TrainingData {
     let usual = "data/mnist"
-    if let folder = folder ?? (LabeledImages.containsMNIST(folder: usual) ? usual : nil) {
+    // A folder that holds something is meant; if that is not all of MNIST, a person should hear of it.
+    let isThere = (try? FileManager.default.contentsOfDirectory(atPath: usual))?.isEmpty == false
+    if let folder = folder ?? (isThere ? usual : nil) {
       let sets = try LabeledImages.mnist(folder: folder)
       return TrainingData(training: sets.train, test: sets.test, normalization: .mnist)
     }

@@ -62,8 +62,12 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   public var learningRate: Double?
 
   /// Momentum of SGD methods.
-  @Option(help: "Momentum of sgd, and the interpolation of sgd-schedulefree. (default: 0 and 0.9)")
+  @Option(help: "Momentum of sgd, and the interpolation of sgd-schedulefree. (default: 0.9)")
   public var momentum: Double?
+
+  /// Nesterov's momentum in place of heavy-ball momentum.
+  @Flag(help: "Nesterov momentum, for sgd.")
+  public var nesterov = false
 
   /// beta1 of AdamW methods.
   @Option(help: "beta1 of adamw, and the interpolation of adamw-schedulefree. (default: 0.9)")
@@ -180,6 +184,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     options.averagingPower = averagingPower
     options.weightLRPower = weightLrPower
     options.schedule = schedule
+    options.nesterov = nesterov ? true : nil
     options.totalSteps = totalSteps
     return try OptimizerRegistry.makeRule(named: optimizer, options: options)
   }
@@ -234,12 +239,17 @@ public struct TrainingOptions: ParsableArguments, Sendable {
         "--resume continues from a checkpoint's own weights; give either it or --initial-weights")
     }
     if let resume, resume.isEmpty { throw ValidationError("--resume is empty; expected 'auto' or a folder") }
+    if let data, data.isEmpty { throw ValidationError("--data is empty; expected a folder") }
+    if let initialWeights, initialWeights.isEmpty {
+      throw ValidationError("--initial-weights is empty; expected a file")
+    }
     if output.isEmpty { throw ValidationError("--output is empty; expected a folder") }
     // Makes the rule only to refuse bad hyperparameters here; the length of the run is not known yet, and does not
     // matter.
     do {
       _ = try makeRule(totalSteps: steps ?? .max)
     } catch let error as HyperparameterError {
+      if case .unknownMethod = error { throw ValidationError("--optimizer: \(error)") }
       throw ValidationError("--\(error)")
     }
   }

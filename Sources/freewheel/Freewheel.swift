@@ -12,20 +12,12 @@ struct Freewheel: ParallelCommand {
     abstract: "Looks into Freewheel's files and measures its parts.",
     subcommands: [Benchmark.self, Inspect.self])
 
-  func run(on world: Communicator) throws -> Int32 {
-    if world.rank == 0 { print(Self.helpMessage()) }
-    return 0
-  }
+  func run(on world: Communicator) throws -> Int32 { throw CleanExit.helpRequest(self) }
 }
 
 /// Groups the benchmarks.
-struct Benchmark: ParallelCommand {
+struct Benchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures parts of a training step on this machine.",
     subcommands: [PlanBenchmark.self, ExchangeBenchmark.self])
-
-  func run(on world: Communicator) throws -> Int32 {
-    if world.rank == 0 { print(Self.helpMessage()) }
-    return 0
-  }
 }

@@ -21,7 +21,7 @@ struct Inspect: ParallelCommand {
         try list(SafetensorsFile(FilePath(path)))
       } else {
         let point = try RunFolder.resume(from: FilePath(path))
-        for damaged in point.damaged { print(damaged) }
+        try checkAll(of: point)
         let metric = point.checkpoint.metric.map { String(format: ", accuracy %.2f %%", 100 * $0) } ?? ""
         print("\(point.checkpoint.folder): step \(point.checkpoint.step)\(metric), undamaged")
         try list(point.checkpoint.model())
@@ -29,6 +29,21 @@ struct Inspect: ParallelCommand {
       }
     }
     return 0
+  }
+
+  /// Opens every checkpoint of a run, which compares sizes and checksums of all its files.
+  private func checkAll(of point: ResumePoint) throws {
+    guard let store = try point.run?.checkpoints() else { return }
+    var reasons: [String] = []
+    for step in try store.steps() {
+      do { _ = try store.checkpoint(step: step) } catch { reasons.append("\(error)") }
+    }
+    guard reasons.isEmpty else { throw DamagedRun(reasons: reasons) }
+  }
+
+  private struct DamagedRun: Error, CustomStringConvertible {
+    let reasons: [String]
+    var description: String { "damaged: " + reasons.joined(separator: "; ") }
   }
 
   private func list(_ file: borrowing SafetensorsFile) throws {

@@ -78,6 +78,19 @@ struct ResumeTests {
     #expect(try run.model(whole) == run.model(folder))
   }
 
+  @Test("A run that is at its end is evaluated again and left as it is")
+  func finished() async throws {
+    let run = try MNISTRun()
+    let first = try await run.run(["--steps", "10"])
+    #expect(first.exitCode == 0, "\(first)")
+    let folder = try #require(try run.runFolders().first)
+    let before = try Data(contentsOf: URL(fileURLWithPath: folder + "/metrics.jsonl"))
+    let again = try await run.run(["--steps", "10", "--resume", "auto"])
+    #expect(again.exitCode == 0 && again.standardOutput.contains("nothing to train"), "\(again)")
+    #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/metrics.jsonl")) == before)
+    #expect(try run.runFolders().count == 1)
+  }
+
   @Test("Resuming from an older checkpoint begins a new run folder and harms nothing")
   func branch() async throws {
     let run = try MNISTRun()

@@ -11,7 +11,6 @@ import Training
 @main
 struct MNIST: ParallelCommand {
   static let configuration = CommandConfiguration(
-    commandName: "mnist",
     abstract:
       "Trains a small convolutional network on MNIST with a Schedule-Free optimizer, on all ranks of an MPI job.",
     discussion:
@@ -34,6 +33,6 @@ struct MNIST: ParallelCommand {
       Dense("fc2", 10)
     }
     let data = try world.agree(on: "data") { try TrainingData.mnist(folder: training.data) }
-    return try Trainer(network, data: data, options: training, on: world, program: "mnist").run()
+    return try Trainer(network, data: data, options: training, on: world).run()
   }
 }
