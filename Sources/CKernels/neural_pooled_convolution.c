@@ -1,9 +1,10 @@
-#include "NeuralKernels.h"
+// fw_pooled_convolution_backward for any processor, and the choice between this and its copy with AVX-512.
+#include "neural_pooled_convolution.h"
 #include "neural_random.h"
 
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = FW_POOLED_LANES };
 typedef uint8_t fw_u8x16 __attribute__((vector_size(16)));
 
 // One element of the convolution's output gradient that is not zero, of a known channel.
@@ -12,29 +13,14 @@ typedef struct {
   uint32_t offset;  // of the first source element it saw, in floats, in the (padded) plane
 } entry;
 
-typedef struct {
-  size_t rows, columns;                  // of the pooled image
-  size_t padded_height, padded_width;    // of the source, with its border
-  size_t plane;                          // floats of a padded plane
-  size_t capacity;                       // entries a channel can have
-} geometry;
+// Entries that a channel can have, and one that a rejected entry may overwrite.
+static size_t capacity_of(const fw_pooled_geometry *g) { return g->pixels + 1; }
 
-static geometry measure(const fw_pooled_convolution *shape) {
-  geometry g;
-  g.padded_height = shape->height + 2 * shape->padding;
-  g.padded_width = shape->width + 2 * shape->padding;
-  g.rows = (g.padded_height - shape->kernel + 1) / 2;
-  g.columns = (g.padded_width - shape->kernel + 1) / 2;
-  g.plane = g.padded_height * g.padded_width * LANES;
-  g.capacity = g.rows * g.columns + 1;  // one more, which a rejected entry may overwrite
-  return g;
-}
-
-size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape) {
-  const geometry g = measure(shape);
-  const size_t entries = shape->out_channels * g.capacity * (sizeof(entry) / sizeof(float));
+static size_t portable_workspace(const fw_pooled_convolution *shape) {
+  const fw_pooled_geometry g = fw_pooled_measure(shape);
+  const size_t entries = shape->out_channels * capacity_of(&g) * (sizeof(entry) / sizeof(float));
   const size_t counts = shape->out_channels;
-  const size_t drafts = g.rows * g.columns * LANES * 3;
+  const size_t drafts = g.pixels * LANES * 3;
   const size_t planes = shape->padding ? 2 * g.plane : 0;
   return (entries + 15) / 16 * 16 + (counts + 15) / 16 * 16 + drafts + planes;
 }
@@ -63,7 +49,7 @@ FW_INLINE void fetch_ahead(lookahead *ahead) {
 }
 
 FW_INLINE void draft_entries(
-    const geometry *g, const float *diff, const float *dst, const uint8_t *index, bool rectify, float scale,
+    const fw_pooled_geometry *g, const float *diff, const float *dst, const uint8_t *index, bool rectify, float scale,
     const draft *out, lookahead *ahead) {
   const int32_t row_step = (int32_t)(g->padded_width * LANES);
   const fw_f32x16 zero = {0};
@@ -89,7 +75,7 @@ FW_INLINE void draft_entries(
 
 // Lists the entries of one example, channel by channel, in the order of the pooled pixels.
 FW_INLINE void list_entries(
-    const geometry *g, size_t blocks, const float *diff, const float *dst, const uint8_t *index, bool rectify,
+    const fw_pooled_geometry *g, size_t blocks, const float *diff, const float *dst, const uint8_t *index, bool rectify,
     float scale, const draft *scratch, entry *entries, uint32_t *counts, lookahead *ahead) {
   enum { TOGETHER = 4 };  // channels whose list ends fit in registers
   const size_t pixels = g->rows * g->columns;
@@ -99,7 +85,7 @@ FW_INLINE void list_entries(
     for (size_t lane = 0; lane < LANES; lane += TOGETHER) {
       const size_t channel = block * LANES + lane;
       entry *ends[TOGETHER];
-      for (size_t i = 0; i < TOGETHER; i++) ends[i] = entries + (channel + i) * g->capacity;
+      for (size_t i = 0; i < TOGETHER; i++) ends[i] = entries + (channel + i) * capacity_of(g);
       for (size_t pixel = 0; pixel < pixels; pixel++) {
         for (size_t i = 0; i < TOGETHER; i++) {
           // Written always and counted only if it matters: no branch to mispredict.
@@ -108,7 +94,7 @@ FW_INLINE void list_entries(
         }
       }
       for (size_t i = 0; i < TOGETHER; i++) {
-        counts[channel + i] = (uint32_t)(ends[i] - (entries + (channel + i) * g->capacity));
+        counts[channel + i] = (uint32_t)(ends[i] - (entries + (channel + i) * capacity_of(g)));
       }
     }
   }
@@ -153,19 +139,19 @@ FW_INLINE void scatter_source(
   }
 }
 
-// A plane with a border of zeros.
-static void pad_plane(const fw_pooled_convolution *shape, const geometry *g, const float *src, float *padded) {
-  memset(padded, 0, g->plane * sizeof(float));
+void fw_pooled_pad_plane(const fw_pooled_convolution *shape, const float *src, float *padded) {
+  const fw_pooled_geometry g = fw_pooled_measure(shape);
+  memset(padded, 0, g.plane * sizeof(float));
   for (size_t row = 0; row < shape->height; row++) {
     memcpy(
-        padded + ((row + shape->padding) * g->padded_width + shape->padding) * LANES, src + row * shape->width * LANES,
+        padded + ((row + shape->padding) * g.padded_width + shape->padding) * LANES, src + row * shape->width * LANES,
         shape->width * LANES * sizeof(float));
   }
 }
 
 FW_INLINE void finish_source(
-    const fw_pooled_convolution *shape, const geometry *g, const float *padded, const float *src, bool src_rectified,
-    float *diff_src) {
+    const fw_pooled_convolution *shape, const fw_pooled_geometry *g, const float *padded, const float *src,
+    bool src_rectified, float *diff_src) {
   const fw_f32x16 zero = {0};
   for (size_t row = 0; row < shape->height; row++) {
     const float *from = padded + ((row + shape->padding) * g->padded_width + shape->padding) * LANES;
@@ -178,20 +164,16 @@ FW_INLINE void finish_source(
   }
 }
 
-FW_INLINE void backward(
-    const fw_pooled_convolution *shape, size_t kernel, const float *diff, const float *dst, const uint8_t *index,
-    bool rectify, float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias,
-    float *diff_src, bool src_rectified, float *workspace) {
-  const geometry g = measure(shape);
+FW_INLINE void backward(size_t kernel, FW_POOLED_PARAMETERS) {
+  const fw_pooled_geometry g = fw_pooled_measure(shape);
   const size_t in = shape->in_channels, out = shape->out_channels, taps = kernel * kernel;
-  const size_t plane = shape->height * shape->width * LANES, pooled = g.rows * g.columns * out;
+  const size_t plane = shape->height * shape->width * LANES, pooled = g.pixels * out, capacity = capacity_of(&g);
   entry *const entries = (entry *)workspace;
-  workspace += (out * g.capacity * (sizeof(entry) / sizeof(float)) + 15) / 16 * 16;
+  workspace += (out * capacity * (sizeof(entry) / sizeof(float)) + 15) / 16 * 16;
   uint32_t *const counts = (uint32_t *)workspace;
   workspace += (out + 15) / 16 * 16;
-  const size_t pixels = g.rows * g.columns;
-  const draft scratch = {(entry *)workspace, (uint32_t *)(workspace + pixels * LANES * 2)};
-  workspace += pixels * LANES * 3;
+  const draft scratch = {(entry *)workspace, (uint32_t *)(workspace + g.pixels * LANES * 2)};
+  workspace += g.pixels * LANES * 3;
   float *const padded_src = workspace, *const padded_diff = workspace + g.plane;
 
   memset(diff_weights, 0, out * taps * in * sizeof(float));
@@ -202,19 +184,19 @@ FW_INLINE void backward(
     if (diff_bias) {
       for (size_t channel = 0; channel < out; channel++) {
         float sum = 0;
-        for (size_t i = 0; i < counts[channel]; i++) sum += entries[channel * g.capacity + i].value;
+        for (size_t i = 0; i < counts[channel]; i++) sum += entries[channel * capacity + i].value;
         diff_bias[channel] += sum;
       }
     }
     for (size_t block = 0; block < in / LANES; block++) {
       const float *source = src;
       if (shape->padding) {
-        pad_plane(shape, &g, src, padded_src);
+        fw_pooled_pad_plane(shape, src, padded_src);
         source = padded_src;
       }
       for (size_t channel = 0; channel < out; channel++) {
         accumulate_weights(
-            entries + channel * g.capacity, counts[channel], source, g.padded_width, kernel,
+            entries + channel * capacity, counts[channel], source, g.padded_width, kernel,
             diff_weights + channel * taps * in + block * LANES, in);
       }
       if (diff_src) {
@@ -222,7 +204,7 @@ FW_INLINE void backward(
         memset(target, 0, g.plane * sizeof(float));
         for (size_t channel = 0; channel < out; channel++) {
           scatter_source(
-              entries + channel * g.capacity, counts[channel], target, g.padded_width, kernel,
+              entries + channel * capacity, counts[channel], target, g.padded_width, kernel,
               weights + channel * taps * in + block * LANES, in);
         }
         if (shape->padding || src_rectified) finish_source(shape, &g, target, src, src_rectified, diff_src);
@@ -236,20 +218,31 @@ FW_INLINE void backward(
   }
 }
 
-FW_CLONES void fw_pooled_convolution_backward(
-    const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
-    float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
-    bool src_rectified, float *workspace) {
+FW_CLONES void fw_pooled_convolution_backward_portable(FW_POOLED_PARAMETERS) {
   // The kernel's size is a constant in each copy: its taps are then registers.
-#define FW_BACKWARD(size) \
-  backward( \
-      shape, size, diff, dst, index, rectify, scale, src, weights, diff_weights, diff_bias, diff_src, src_rectified, \
-      workspace)
   switch (shape->kernel) {
-    case 1: FW_BACKWARD(1); break;
-    case 3: FW_BACKWARD(3); break;
-    case 5: FW_BACKWARD(5); break;
+    case 1: backward(1, FW_POOLED_ARGUMENTS); break;
+    case 3: backward(3, FW_POOLED_ARGUMENTS); break;
+    case 5: backward(5, FW_POOLED_ARGUMENTS); break;
     default: break;  // refused before a plan gets here
   }
-#undef FW_BACKWARD
+}
+
+size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape) {
+  size_t floats = portable_workspace(shape);
+#if defined(__x86_64__)
+  const size_t others = fw_pooled_workspace_avx512(shape);
+  if (others > floats) floats = others;
+#endif
+  return floats;
+}
+
+void fw_pooled_convolution_backward(FW_POOLED_PARAMETERS) {
+#if defined(__x86_64__)
+  if (fw_pooled_has_avx512()) {
+    fw_pooled_backward_avx512(FW_POOLED_ARGUMENTS);
+    return;
+  }
+#endif
+  fw_pooled_convolution_backward_portable(FW_POOLED_ARGUMENTS);
 }

@@ -76,13 +76,19 @@ size_t fw_pooled_convolution_workspace(const fw_pooled_convolution *shape);
 ///
 /// At most a quarter of the convolution's output gradient is not zero (one element a window), and fewer where a ReLU
 /// and a dropout follow. So it is not written out: the elements that are not zero are listed, channel by channel, and
-/// each does its kernel^2 * in_channels multiplications and no others. Sums have a fixed order: over the elements of
-/// one channel of one example, then over the examples.
+/// each does its kernel^2 * in_channels multiplications and no others. Sums have an order fixed by the shape and the
+/// processor's instruction set alone.
 ///
 /// diff, dst, index, rectify, scale: as fw_max_pool2_backward. src: the convolution's source. weights and diff_weights:
 /// [out][kernel][kernel][in]. diff_bias may be NULL. diff_src may be NULL; where src_rectified is set it is zeroed
 /// where src is not positive (src being the output of a ReLU).
 void fw_pooled_convolution_backward(
+    const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
+    float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
+    bool src_rectified, float *workspace);
+
+/// The same without the code that is written for one instruction set, for comparison.
+void fw_pooled_convolution_backward_portable(
     const fw_pooled_convolution *shape, const float *diff, const float *dst, const uint8_t *index, bool rectify,
     float scale, const float *src, const float *weights, float *diff_weights, float *diff_bias, float *diff_src,
     bool src_rectified, float *workspace);
