@@ -90,13 +90,13 @@ import Testing
       #expect(help.output.contains(word))
     }
     #expect(access(Self.script, X_OK) == 0)
-    expectFailure(try run(Self.script), code: 2, "0 words")
-    expectFailure(try run(Self.script, "mnist"), code: 2, "1 words")
-    expectFailure(try run(Self.script, "mnist", data, "more"), code: 2, "3 words")
-    expectFailure(try run(Self.script, "imagenet", data), code: 2, "'imagenet'", "mnist, fashion-mnist and cifar10")
-    expectFailure(try run(Self.script, "mnist", data, "--fast"), code: 2, "'--fast'")
-    expectFailure(try run(Self.script, "mnist", data, "--base"), code: 2, "--base")
-    expectFailure(try run(Self.script, "mnist", ""), code: 2, "empty")
+    expectFailure(try run(Self.script), code: 64, "0 words")
+    expectFailure(try run(Self.script, "mnist"), code: 64, "1 words")
+    expectFailure(try run(Self.script, "mnist", data, "more"), code: 64, "3 words")
+    expectFailure(try run(Self.script, "imagenet", data), code: 64, "'imagenet'", "mnist, fashion-mnist and cifar10")
+    expectFailure(try run(Self.script, "mnist", data, "--fast"), code: 64, "'--fast'")
+    expectFailure(try run(Self.script, "mnist", data, "--base"), code: 64, "--base")
+    expectFailure(try run(Self.script, "mnist", ""), code: 64, "empty")
     #expect(contents(data).isEmpty)
   }
 
