@@ -10,8 +10,7 @@ public final class BatchAssembler: Sendable {
   /// What the bytes become.
   public let normalization: Normalization
 
-  /// 256 floats per channel.
-  private let table: [Float]
+  private let source: Source
 
   /// - Parameters:
   ///   - data: the data set that batches are drawn from.
@@ -21,10 +20,17 @@ public final class BatchAssembler: Sendable {
     try normalization.validate(channels: data.channels)
     self.data = data
     self.normalization = normalization
-    table = zip(normalization.mean, normalization.standardDeviation).flatMap { mean, deviation in
-      (0..<256).map { (Float($0) / 255 - mean) / deviation }
+    let table = UnsafeMutablePointer<Float>.allocate(capacity: 256 * data.channels)
+    for channel in 0..<data.channels {
+      for byte in 0..<256 {
+        let value = (Float(byte) / 255 - normalization.mean[channel]) / normalization.standardDeviation[channel]
+        (table + 256 * channel + byte).initialize(to: value)
+      }
     }
+    source = Source(images: data.withImages { $0 }, labels: data.withLabels { $0 }, table: table)
   }
+
+  deinit { source.table.deallocate() }
 
   /// Writes the examples at `indices`, in that order.
   ///
@@ -35,10 +41,10 @@ public final class BatchAssembler: Sendable {
   public func fill(
     _ indices: ArraySlice<UInt32>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
   ) {
-    withSource { source in
-      for (position, example) in indices.enumerated() {
-        write(Int(example), at: position, from: source, images, labels)
-      }
+    var index = indices.startIndex
+    while index < indices.endIndex {
+      write(Int(indices[index]), at: index - indices.startIndex, images, labels)
+      index += 1
     }
   }
 
@@ -51,42 +57,33 @@ public final class BatchAssembler: Sendable {
   public func fill(
     _ examples: Range<Int>, into images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
   ) {
-    withSource { source in
-      for example in examples {
-        write(example, at: example - examples.lowerBound, from: source, images, labels)
-      }
-    }
+    for example in examples { write(example, at: example - examples.lowerBound, images, labels) }
   }
 
-  /// What filling reads.
-  private struct Source {
+  /// What filling reads: plain pointers, for closures that lend them allocate in debug builds.
+  ///
+  /// Unchecked, but sound: nothing here is ever written after the initialiser. The bytes belong to `data`, which the
+  /// assembler holds as long as it lives; the table is the assembler's own.
+  private struct Source: @unchecked Sendable {
     let images: UnsafeBufferPointer<UInt8>
     let labels: UnsafeBufferPointer<UInt8>
-    let table: UnsafeBufferPointer<Float>
-  }
-
-  private func withSource(_ body: (Source) -> Void) {
-    data.withImages { images in
-      data.withLabels { labels in
-        table.withUnsafeBufferPointer { body(Source(images: images, labels: labels, table: $0)) }
-      }
-    }
+    /// 256 floats per channel.
+    let table: UnsafeMutablePointer<Float>
   }
 
   @inline(__always)
   private func write(
-    _ example: Int, at position: Int, from source: Source,
-    _ images: UnsafeMutablePointer<Float>, _ labels: UnsafeMutablePointer<Int32>
+    _ example: Int, at position: Int, _ images: UnsafeMutablePointer<Float>, _ labels: UnsafeMutablePointer<Int32>
   ) {
     precondition(example >= 0 && example < data.count, "example \(example) of a data set of \(data.count)")
     let area = data.height * data.width
-    // Neither is empty: a data set has examples, and a table 256 values per channel.
-    guard let table = source.table.baseAddress, let pixels = source.images.baseAddress else { return }
+    // Never nil: a data set has examples.
+    guard let pixels = source.images.baseAddress else { return }
     for channel in 0..<data.channels {
       let offset = channel * area
       let bytes = pixels + (example * data.imageSize + offset)
       let floats = images + (position * data.imageSize + offset)
-      let values = table + 256 * channel
+      let values = source.table + 256 * channel
       var index = 0
       while index < area {
         floats[index] = values[Int(bytes[index])]

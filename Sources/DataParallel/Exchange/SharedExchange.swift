@@ -26,7 +26,8 @@ final class SharedExchange: Exchange {
   /// Owns the shared memory that all pointers of this object lead into.
   private let window: SharedWindow
   private let bucketCount: Int
-  private let controls: [ControlBlock]
+  /// One per rank, owned by this object. Not an array: iterating over one allocates in debug builds.
+  private let controls: UnsafeMutablePointer<ControlBlock>
   /// For each bucket, one pointer per rank to this rank's slice within that rank's gradients. Owned by this object.
   private let piecePointers: UnsafeMutablePointer<UnsafePointer<Float>>
 
@@ -86,12 +87,13 @@ final class SharedExchange: Exchange {
       let stride = (elementCount * MemoryLayout<Float>.stride + 127) / 128 * 128
       return (base + ControlBlock.byteCount + index * stride).bindMemory(to: Float.self, capacity: max(elementCount, 1))
     }
-    var controls: [ControlBlock] = []
+    let controls = UnsafeMutablePointer<ControlBlock>.allocate(capacity: node.size)
     var arenas: [UnsafeMutablePointer<Float>] = []
     for rank in 0..<node.size {
       arenas.append(try arena(rank: rank, index: 0))
+      // Not nil, or `arena` had thrown.
       guard let base = window.segment(of: rank).baseAddress else { continue }
-      controls.append(ControlBlock(base))
+      (controls + rank).initialize(to: ControlBlock(base))
     }
     parameters = try arena(rank: 0, index: 1)
     gradients = arenas[node.rank]
@@ -109,7 +111,10 @@ final class SharedExchange: Exchange {
     try node.barrier()
   }
 
-  deinit { piecePointers.deallocate() }
+  deinit {
+    piecePointers.deallocate()
+    controls.deallocate()
+  }
 
   func announce(step: Int, bucketCount finished: Int) {
     controls[communicator.rank].announced.store(step * bucketCount + finished, ordering: .releasing)
@@ -121,7 +126,7 @@ final class SharedExchange: Exchange {
 
   func pieces(step: Int, bucket: Int) -> GradientPieces {
     let target = step * bucketCount + bucket + 1
-    for control in controls { wait(for: control.announced, toReach: target) }
+    for rank in 0..<communicator.size { wait(for: controls[rank].announced, toReach: target) }
     return GradientPieces(
       pointers: UnsafePointer(piecePointers + bucket * communicator.size), count: communicator.size)
   }
@@ -131,9 +136,9 @@ final class SharedExchange: Exchange {
     own.partial.pointee = value
     own.partialReady.store(step + 1, ordering: .releasing)
     var total = 0.0
-    for control in controls {
-      wait(for: control.partialReady, toReach: step + 1)
-      total += control.partial.pointee
+    for rank in 0..<communicator.size {
+      wait(for: controls[rank].partialReady, toReach: step + 1)
+      total += controls[rank].partial.pointee
     }
     return total
   }
@@ -143,9 +148,9 @@ final class SharedExchange: Exchange {
   func finish(step: Int) -> Bool {
     controls[communicator.rank].updated.store(step + 1, ordering: .releasing)
     var stop = false
-    for control in controls {
-      wait(for: control.updated, toReach: step + 1)
-      stop = stop || control.stop(in: step).load(ordering: .relaxed) == step + 1
+    for rank in 0..<communicator.size {
+      wait(for: controls[rank].updated, toReach: step + 1)
+      stop = stop || controls[rank].stop(in: step).load(ordering: .relaxed) == step + 1
     }
     return stop
   }
