@@ -128,7 +128,8 @@ public final class Trainer {
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     if let note = startNotice { try report(.notice(note)) }
     if progress.step >= totalSteps {
-      try report(.notice("the run is at step \(progress.step) of \(totalSteps) already: there is nothing to train, and nothing is written"))
+      let position = "step \(progress.step) of \(totalSteps)"
+      try report(.notice("the run is at \(position) already: there is nothing to train, and nothing is written"))
     }
     clock.start(after: progress.seconds)
     var stopped = false
