@@ -51,8 +51,8 @@ FW_INLINE float fw_tree_at(struct fw_sources s, size_t count, size_t i) {
 #define FW_CHUNK 64
 
 // How far ahead they are fetched, in floats: 2 KiB. A pass reads and writes up to eight streams, more than the
-// hardware's prefetchers follow, and each of them stops at every page; with this the passes take a sixth less time
-// where the state comes from beyond the second-level cache.
+// hardware's prefetchers follow, and each of them stops at every page; fetching ahead helps where the state
+// comes from beyond the second-level cache.
 #define FW_AHEAD 512
 
 // Fetches the chunk of a stream that lies FW_AHEAD floats ahead, to be written. Beyond the end of a stream this has

@@ -4,9 +4,8 @@ import Datasets
 struct RunProgress: Codable, Equatable {
   /// Steps done.
   var step = 0
-  /// The best accuracy at x so far, and the step after which it was measured.
+  /// The best accuracy at x so far.
   var bestAccuracy: Double?
-  var bestStep: Int?
   /// Seconds since the start of the run, over all its sessions.
   var seconds = 0.0
 

@@ -217,7 +217,6 @@ public final class Trainer {
       seconds: clock.sinceStart)
     if progress.bestAccuracy.map({ metrics.accuracy > $0 }) ?? true {
       progress.bestAccuracy = metrics.accuracy
-      progress.bestStep = progress.step
     }
     try report(.evaluation(metrics))
     return metrics
