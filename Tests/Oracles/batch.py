@@ -4,7 +4,9 @@
     batch.py --model resnet20 --data FOLDER --weights initial.safetensors --output batch.safetensors
 
 With --weights it is the one of `--candidates` batches, in file order, whose ReLUs and max-poolings keep furthest from
-a kink at those weights (kinks.py says why that matters), otherwise the first. `images` is N x C x H x W, normalised, and `labels` N whole numbers; both float32, so that a reader of float32 tensors
+a kink at those weights (kinks.py says why that matters), otherwise the first.
+
+`images` is N x C x H x W, normalised, and `labels` N whole numbers; both float32, so that a reader of float32 tensors
 can read both. Without --data the images are independent normal values and the labels uniform, from --seed.
 """
 
