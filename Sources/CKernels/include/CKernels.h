@@ -1,5 +1,6 @@
 #pragma once
 
 #include "NeuralKernels.h"
+#include "NormalizationKernels.h"
 #include "SpinWait.h"
 #include "UpdateKernels.h"
