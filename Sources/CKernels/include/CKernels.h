@@ -2,5 +2,6 @@
 
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
+#include "ElementwiseKernels.h"
 #include "SpinWait.h"
 #include "UpdateKernels.h"
