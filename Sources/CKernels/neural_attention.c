@@ -124,11 +124,9 @@ FW_LEVELS void fw_attention_forward(
             block, pitch, width, queries.values + first * queries.stride, queries.stride, transposed, pitch, scores,
             pitch, false);
         if (drops) {
-          for (size_t i = 0; i < block; i++) {
-            fw_softmax_row(scores + i * pitch, tokens, factor, bits + i * tokens, dropout, used + i * pitch);
-          }
+          fw_softmax(scores, block, tokens, factor, bits, dropout, used);
         } else {
-          for (size_t i = 0; i < block; i++) fw_softmax_row(scores + i * pitch, tokens, factor, NULL, NULL, NULL);
+          fw_softmax(scores, block, tokens, factor, NULL, NULL, NULL);
         }
         fw_small_product(
             block, columns, tokens, used, pitch, values.values, values.stride, out.values + first * out.stride,

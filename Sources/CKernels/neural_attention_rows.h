@@ -41,15 +41,15 @@ FW_INLINE void fw_scatter(
   }
 }
 
-// to[column][row] = from[row][column], zero in the rows that are not there.
+// to[column][row] = from[row][column], the last row again for those that are not there.
 FW_INLINE void fw_transpose(fw_head from, size_t count, size_t columns, float *to) {
   const size_t pitch = fw_padded(count);
   for (size_t row = 0; row < pitch; row += 8) {
     for (size_t column = 0; column < columns; column += 8) {
       fw_f32x8 r[8], t[8];
       FW_UNROLL for (size_t i = 0; i < 8; i++) {
-        r[i] = (fw_f32x8){0};
-        if (row + i < count) memcpy(&r[i], from.values + (row + i) * from.stride + column, sizeof r[i]);
+        const size_t present = row + i < count ? row + i : count - 1;
+        memcpy(&r[i], from.values + present * from.stride + column, sizeof r[i]);
       }
       // By lanes within halves of vectors, by pairs of lanes, then the halves.
       FW_UNROLL for (size_t i = 0; i < 8; i += 2) {
