@@ -4,7 +4,7 @@
 // Dropout's mask is kept in the probabilities' sign bits, which costs the backward pass nothing, where drawing it again
 // would take a seventh of its time. Queries are taken in blocks, which bounds the workspace; the gradients of keys and
 // values add up over the blocks.
-#include "neural_attention_gemm.h"
+#include "neural_small_product.h"
 #include "neural_attention_rows.h"
 #include "neural_attention_softmax.h"
 

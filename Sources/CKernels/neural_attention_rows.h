@@ -1,7 +1,7 @@
 // One head's matrices: taken from where heads stand side by side, put back there, transposed.
 #pragma once
 
-#include "neural_attention_vector.h"
+#include "neural_lanes.h"
 
 /// [rows][width] float32, every row padded to whole vectors of 8; `stride` floats from row to row.
 typedef struct {

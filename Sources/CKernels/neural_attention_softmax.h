@@ -1,7 +1,7 @@
 // The rows of one head's probabilities: softmax and dropout, and the way back through both.
 #pragma once
 
-#include "neural_attention_vector.h"
+#include "neural_lanes.h"
 #include "neural_dropout.h"
 
 // The bits of elements first ..< first + count of an example's stream begin where the return value points.

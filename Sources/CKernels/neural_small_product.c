@@ -1,4 +1,4 @@
-#include "neural_attention_gemm.h"
+#include "neural_small_product.h"
 
 // Six rows of one vector each are added up in registers. AVX2 has sixteen registers of half a vector: six times two
 // sums, two pieces of b and one element of a. On AVX-512, six sums hide the latency of a multiplication and addition.

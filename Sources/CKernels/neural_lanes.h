@@ -47,6 +47,25 @@ FW_INLINE float fw_float_of(uint16_t bits) {
 #define FW_CHOOSE(LANES, mask, a, b) \
   ((fw_f32x##LANES)(((mask) & (fw_i32x##LANES)(a)) | (~(mask) & (fw_i32x##LANES)(b))))
 
+// `count` elements, at most a vector's; the lanes of others are zero.
+#define FW_LOAD_UP_TO16(to, array, storage, index, count)       \
+  do {                                                          \
+    if ((count) >= 16) {                                        \
+      fw_load16(to, array, storage, index);                     \
+    } else {                                                    \
+      fw_load_part16(to, array, storage, index, count);         \
+    }                                                           \
+  } while (0)
+
+#define FW_STORE_UP_TO16(from, array, storage, index, count)    \
+  do {                                                          \
+    if ((count) >= 16) {                                        \
+      fw_store16(from, array, storage, index);                  \
+    } else {                                                    \
+      fw_store_part16(from, array, storage, index, count);      \
+    }                                                           \
+  } while (0)
+
 #define FW_DEFINE_VECTOR(LANES)                                                                                       \
   FW_INLINE void fw_load##LANES(fw_f32x##LANES *to, const void *array, fw_storage storage, size_t index) {            \
     if (storage == FW_BFLOAT16) {                                                                                     \
@@ -60,7 +79,7 @@ FW_INLINE float fw_float_of(uint16_t bits) {
   FW_INLINE void fw_store##LANES(const fw_f32x##LANES *from, void *array, fw_storage storage, size_t index) {         \
     if (storage == FW_BFLOAT16) {                                                                                     \
       const fw_u32x##LANES bits = (fw_u32x##LANES)*from;                                                              \
-      const fw_u32x##LANES nan = (fw_u32x##LANES)((bits & 0x7FFFFFFFu) > 0x7F800000u);                                \
+      const fw_u32x##LANES nan = (fw_u32x##LANES)(*from != *from);                                \
       const fw_u32x##LANES rounded = bits + 0x7FFFu + (bits >> 16 & 1);                                               \
       const fw_u16x##LANES half = __builtin_convertvector(                                                            \
           ((rounded & ~nan) | ((bits | 0x400000u) & nan)) >> 16, fw_u16x##LANES);                                     \
@@ -73,7 +92,7 @@ FW_INLINE float fw_float_of(uint16_t bits) {
   FW_INLINE void fw_load_part##LANES(                                                                                 \
       fw_f32x##LANES *to, const void *array, fw_storage storage, size_t index, size_t count) {                        \
     float lanes[LANES] = {0};                                                                                         \
-    for (size_t i = 0; i < count; i++) {                                                                              \
+    _Pragma("clang loop vectorize(disable) unroll(disable)") for (size_t i = 0; i < count; i++) {                     \
       lanes[i] = storage == FW_BFLOAT16 ? fw_float_of(((const uint16_t *)array)[index + i])                           \
                                         : ((const float *)array)[index + i];                                          \
     }                                                                                                                 \
@@ -83,7 +102,7 @@ FW_INLINE float fw_float_of(uint16_t bits) {
       const fw_f32x##LANES *from, void *array, fw_storage storage, size_t index, size_t count) {                      \
     float lanes[LANES];                                                                                               \
     memcpy(lanes, from, sizeof lanes);                                                                                \
-    for (size_t i = 0; i < count; i++) {                                                                              \
+    _Pragma("clang loop vectorize(disable) unroll(disable)") for (size_t i = 0; i < count; i++) {                     \
       if (storage == FW_BFLOAT16) {                                                                                   \
         ((uint16_t *)array)[index + i] = fw_bfloat16_of(lanes[i]);                                                    \
       } else {                                                                                                        \
@@ -91,8 +110,8 @@ FW_INLINE float fw_float_of(uint16_t bits) {
       }                                                                                                               \
     }                                                                                                                 \
   }                                                                                                                   \
-  /* x = exp(x), within 1.5 units in the last place of the range where both are normal numbers; beyond it, the    */  \
-  /* range's end: neither zero nor infinity comes out. A NaN stays one.                                           */  \
+  /* x = exp(x) for x in -87.33 ... 87, within 1.5 units in the last place; beyond, the range's end: neither zero */  \
+  /* nor infinity comes out, nor a number so small that arithmetic with it is slow. A NaN stays one.              */  \
   /*                                                                                                              */  \
   /* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2, |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds, and     */  \
   /* leaves n in the low bits. n ln 2 is subtracted in two parts, the first with so few bits that the product is  */  \
@@ -100,7 +119,7 @@ FW_INLINE float fw_float_of(uint16_t bits) {
   FW_INLINE void fw_exp##LANES(fw_f32x##LANES *x) {                                                                   \
     typedef fw_f32x##LANES vector;                                                                                    \
     typedef fw_i32x##LANES integers;                                                                                  \
-    const float least = -87.3365f, most = 88.7228f, shift = 12582912.0f;                                              \
+    const float least = -87.3365f, most = 87.0f, shift = 12582912.0f;                                                 \
     const float c0 = 0.49999994f, c1 = 0.16666521f, c2 = 0.041668389f, c3 = 0.0083687454f, c4 = 0.0013814541f;        \
     vector v = *x;                                                                                                    \
     v = FW_CHOOSE(LANES, v < least, (vector){0} + least, v);                                                          \

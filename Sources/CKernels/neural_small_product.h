@@ -1,7 +1,7 @@
 // Products of matrices so small that they, and what they give, stay in the first-level cache.
 #pragma once
 
-#include "neural_attention_vector.h"
+#include "neural_lanes.h"
 
 /// c[rows][columns] = a b, added to c where `accumulate` is set. a is [rows][depth], each row `lda` floats from the one
 /// before; b is [depth][columns], c [rows][columns]. columns must be a multiple of 8. The terms of a sum are added in
