@@ -2,5 +2,6 @@
 
 #include "AttentionKernels.h"
 #include "NeuralKernels.h"
+#include "NormalizationKernels.h"
 #include "SpinWait.h"
 #include "UpdateKernels.h"
