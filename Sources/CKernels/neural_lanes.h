@@ -1,7 +1,7 @@
 // Vectors of floats for the transformer's loops: reading and writing both storage types, and exp.
 //
-// Functions take vectors by pointer: passed by value, even to an inlined function, they draw a warning about the calling
-// convention.
+// Functions take vectors by pointer: passed by value, even to an inlined function, they draw a warning about the
+// calling convention.
 #pragma once
 
 #include "AttentionKernels.h"

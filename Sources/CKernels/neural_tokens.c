@@ -20,10 +20,11 @@ void fw_tokens_prepend(
   }
 }
 
-void fw_tokens_drop_first(fw_storage storage, size_t examples, size_t tokens, size_t width, const void *dst, void *src) {
+void fw_tokens_prepend_backward(
+    fw_storage storage, size_t examples, size_t tokens, size_t width, const void *diff, void *diff_src) {
   const size_t row = width * bytes(storage);
-  const char *from = dst;
-  char *to = src;
+  const char *from = diff;
+  char *to = diff_src;
   for (size_t n = 0; n < examples; n++) {
     memcpy(to, from + row, tokens * row);
     from += (1 + tokens) * row;

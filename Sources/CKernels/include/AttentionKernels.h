@@ -80,9 +80,10 @@ void fw_layer_norm_backward(
 void fw_tokens_prepend(
     fw_storage storage, size_t examples, size_t tokens, size_t width, const float *token, const void *src, void *dst);
 
-/// src[n] = dst[n] without its first row: the gradient of what fw_tokens_prepend put behind the token. The token's own is
-/// fw_sum_over_examples(storage, examples, (1 + tokens) * width, width, dst, ...).
-void fw_tokens_drop_first(fw_storage storage, size_t examples, size_t tokens, size_t width, const void *dst, void *src);
+/// diff_src[n] = diff[n] without its first row: what fw_tokens_prepend put behind the token. The token's gradient is
+/// fw_sum_over_examples(storage, examples, (1 + tokens) * width, width, diff, ...).
+void fw_tokens_prepend_backward(
+    fw_storage storage, size_t examples, size_t tokens, size_t width, const void *diff, void *diff_src);
 
 /// dst[n] = src[n][token]; dst is [examples][width].
 void fw_tokens_select(
