@@ -7,6 +7,8 @@
 // None of these allocates, and each sum has an order fixed by the shape and the processor's instruction set alone.
 #pragma once
 
+#include "KernelStorage.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,13 +16,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// How elements lie in memory. Arithmetic is in float32 either way.
-typedef enum {
-  FW_FLOAT32 = 0,
-  /// The upper half of a float32: uint16_t in C.
-  FW_BFLOAT16 = 1,
-} fw_storage;
 
 /// A batch of images in memory as [examples][channels / block, rounded up][area][block].
 ///
