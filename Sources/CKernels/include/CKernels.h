@@ -1,5 +1,6 @@
 #pragma once
 
+#include "BFloat16Kernels.h"
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
 #include "SpinWait.h"

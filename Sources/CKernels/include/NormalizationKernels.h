@@ -1,4 +1,4 @@
-// Batch normalisation with its activation, and what a network does element by element to images in float32 or bfloat16.
+// Batch normalisation with its activation, over images in float32 or bfloat16.
 //
 // Ioffe and Szegedy, "Batch normalization", ICML 2015. A training step makes two passes forward (statistics; apply) and
 // two backward (reduce; apply). Between the passes of either pair lie a few operations per channel on sums in double
@@ -7,6 +7,8 @@
 // None of these allocates, and each sum has an order fixed by the shape and the processor's instruction set alone.
 #pragma once
 
+#include "BFloat16Kernels.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,13 +16,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// How elements lie in memory. Arithmetic is in float32 either way.
-typedef enum {
-  FW_FLOAT32 = 0,
-  /// The upper half of a float32: uint16_t in C.
-  FW_BFLOAT16 = 1,
-} fw_storage;
 
 /// A batch of images in memory as [examples][channels / block, rounded up][area][block].
 ///
