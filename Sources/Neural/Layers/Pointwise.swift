@@ -38,8 +38,9 @@ struct Pointwise: CompilableLayer {
   }
 
   private func emitForward(from source: Buffer, to output: Value, _ site: LayerSite, _ compiler: PlanCompiler) {
-    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
+    let (count, examples) = (output.descriptor.elementCount, compiler.batchSize)
     let (rectifies, threshold) = (rectifies, dropThreshold)
+    let (storage, byteCount) = (output.descriptor.precision.storage, output.descriptor.byteCount)
     let target = output.buffer
     let dropout = streamTemplate(site, compiler)
     compiler.emit("\(site.label) \(kind)", touching: [source, target]) { context in
@@ -49,9 +50,9 @@ struct Pointwise: CompilableLayer {
         fw_dropout_forward(
           source.floats, target.floats, examples, count / examples, context.firstExample, rectifies, &dropout)
       } else if rectifies {
-        fw_relu_forward(source.floats, target.floats, count)
+        fw_rectify(storage, source.address, target.address, count)
       } else if source !== target {
-        target.floats.update(from: source.floats, count: count)
+        target.address.copyMemory(from: source.address, byteCount: byteCount)
       }
     }
   }
@@ -59,19 +60,16 @@ struct Pointwise: CompilableLayer {
   private func emitBackward(
     _ input: Value, _ output: Value, _ site: LayerSite, _ compiler: PlanCompiler
   ) throws {
-    guard let arrived = output.gradient else { return }
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
     // Mask and gradient must agree in layout; the gradient then changes in place.
-    let tensor = try compiler.reordered(arrived.tensor, to: output.descriptor, layer: site.label)
-    guard let gradient = tensor.buffer else { return }
-    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
+    let gradient = try compiler.changeable(arrived, as: output.descriptor, layer: site.label)
+    let (count, examples) = (output.descriptor.elementCount, compiler.batchSize)
     let scale = keepScale
     let activations = output.buffer
     let dropout = streamTemplate(site, compiler)
     let label = "\(site.label) \(kind) backward"
     if rectifies {
-      compiler.emit(label, touching: [activations, gradient]) { _ in
-        fw_relu_backward(activations.floats, gradient.floats, count, scale)
-      }
+      compiler.emitReLUBackward(activations, gradient, output.descriptor, scale: scale, label: label)
     } else if dropThreshold > 0 {
       compiler.emit(label, touching: [gradient]) { context in
         var dropout = dropout
@@ -79,7 +77,7 @@ struct Pointwise: CompilableLayer {
         fw_dropout_backward(gradient.floats, examples, count / examples, context.firstExample, &dropout)
       }
     }
-    input.gradient = Value.Gradient(descriptor: output.descriptor, buffer: gradient)
+    input.receive(Value.Gradient(descriptor: output.descriptor, buffer: gradient))
   }
 
   /// Everything of the stream's key that is known beforehand.

@@ -1,0 +1,43 @@
+// Batch normalisation's passes over the data, and the walk over an image layout that they share.
+//
+// Everything is reduced to tiles: some rows of vectors of 16 elements, a few vectors side by side, whose per-channel
+// factors are in registers. For nChw16c a tile is a block's plane, for channels-last some rows of up to 64 channels, for
+// NCHW a channel's plane in rows of 16 pixels.
+#pragma once
+
+#include "NormalizationKernels.h"
+#include "neural_random.h"
+
+#include <string.h>
+
+enum { FW_LANES = 16 };
+
+// The kinds of pass. Constants where the code below is inlined: each pass is a loop without conditions.
+typedef enum { FW_PASS_STATISTICS, FW_PASS_APPLY, FW_PASS_REDUCE, FW_PASS_BACKWARD } fw_pass_kind;
+
+typedef struct {
+  fw_pass_kind kind;
+  fw_activation activation;
+  bool other;   // apply: a residual; reduce: input->other
+  bool second;  // reduce: dy2
+  bool writes;  // reduce: dz
+} fw_pass;
+
+// Per-channel factors of a pass; not all are used by each.
+enum { FW_MEAN, FW_SCALE, FW_SHIFT, FW_SLOPE, FW_OFFSET, FW_FACTORS };
+
+typedef struct {
+  const void *x, *other, *dy, *dy2;
+  void *out;
+  const float *factors[FW_FACTORS];
+} fw_operands;
+
+// The copies of a pass: for float32 and bfloat16, and for bfloat16 where the processor can convert to it.
+void fw_image_pass_float32(
+    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
+void fw_image_pass_bfloat16(
+    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
+#if defined(__x86_64__)
+void fw_image_pass_avx512bf16(
+    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
+#endif

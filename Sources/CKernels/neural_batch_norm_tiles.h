@@ -1,0 +1,323 @@
+// The passes of neural_batch_norm.h for one kind of element; included once per copy, with these defined:
+//   FW_ELEMENT        the element's type
+//   FW_TARGET         attributes of the functions, or nothing
+//   FW_LOAD(to, from), FW_STORE(to, from)   16 elements between memory and an fw_f32x16
+#include "neural_batch_norm.h"
+
+#define FW_STEP static inline __attribute__((always_inline)) FW_TARGET
+#define FW_UNROLL _Pragma("clang loop unroll(full)")
+
+// A vector of `lanes` elements, of which those behind are zero.
+FW_STEP void load(fw_f32x16 *to, const void *from, size_t index, size_t lanes) {
+  const FW_ELEMENT *const source = (const FW_ELEMENT *)from + index;
+  if (lanes == FW_LANES) {
+    FW_LOAD(to, source);
+  } else {
+    FW_ELEMENT part[FW_LANES] = {0};
+    for (size_t i = 0; i < lanes; i++) part[i] = source[i];
+    FW_LOAD(to, part);
+  }
+}
+
+FW_STEP void store(void *to, size_t index, size_t lanes, const fw_f32x16 *from) {
+  FW_ELEMENT *const target = (FW_ELEMENT *)to + index;
+  if (lanes == FW_LANES) {
+    FW_STORE(target, from);
+  } else {
+    FW_ELEMENT part[FW_LANES];
+    FW_STORE(part, from);
+    for (size_t i = 0; i < lanes; i++) target[i] = part[i];
+  }
+}
+
+// out = exp(in): 2^n times a polynomial in the rest, which is at most ln(2)/2. To about 1e-7, relatively.
+FW_STEP void exponential(fw_f32x16 *out, const fw_f32x16 *in) {
+  const fw_f32x16 high = {0}, low = {0};
+  fw_f32x16 x = FW_SELECT(*in > high + 88.0f, high + 88.0f, *in);
+  x = FW_SELECT(x < low - 87.0f, low - 87.0f, x);
+  const fw_f32x16 magic = low + 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const fw_f32x16 shifted = x * 1.44269504f + magic;
+  const fw_f32x16 n = shifted - magic;
+  const fw_f32x16 r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+  fw_f32x16 p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const fw_i32x16 power = (((fw_i32x16)shifted - (fw_i32x16)magic) + 127) << 23;
+  *out = p * (fw_f32x16)power;
+}
+
+// gelu(u) = u s(w) with the logistic function s and w = 2 sqrt(2/pi) (u + 0.044715 u^3), as 1 + tanh(t) = 2 s(2 t).
+#define FW_GELU_ROOT 1.59576912f
+#define FW_GELU_CUBE (1.59576912f * 0.044715f)
+
+FW_STEP void activate(fw_activation activation, fw_f32x16 *value) {
+  const fw_f32x16 u = *value, zero = {0};
+  if (activation == FW_RELU) *value = FW_SELECT(u < zero, zero, u);
+  if (activation == FW_GELU_TANH || activation == FW_SILU) {
+    fw_f32x16 minus = activation == FW_SILU ? -u : -u * (FW_GELU_ROOT + FW_GELU_CUBE * u * u), power;
+    exponential(&power, &minus);
+    *value = u / (1.0f + power);
+  }
+}
+
+// value *= activation'(u), for the activations that are smooth.
+FW_STEP void differentiate(fw_activation activation, fw_f32x16 *value, const fw_f32x16 *at) {
+  const fw_f32x16 u = *at;
+  fw_f32x16 minus = activation == FW_SILU ? -u : -u * (FW_GELU_ROOT + FW_GELU_CUBE * u * u), power;
+  exponential(&power, &minus);
+  const fw_f32x16 logistic = 1.0f / (1.0f + power);
+  // d(u s(w))/du = s + u s (1 - s) w'.
+  fw_f32x16 slope = u * logistic * (1.0f - logistic);
+  if (activation == FW_GELU_TANH) slope *= FW_GELU_ROOT + 3 * FW_GELU_CUBE * u * u;
+  *value *= logistic + slope;
+}
+
+// One vector of one pass. What goes into the sums is zero in the lanes behind `lanes`.
+FW_STEP void step(
+    const fw_pass *pass, const fw_operands *o, size_t index, size_t lanes, const fw_f32x16 *factors, fw_f32x16 *sums) {
+  const fw_f32x16 zero = {0};
+  fw_f32x16 x;
+  load(&x, o->x, index, lanes);
+  if (pass->kind == FW_PASS_STATISTICS) {
+    fw_f32x16 deviation = x - factors[FW_MEAN];
+    for (size_t lane = lanes; lane < FW_LANES; lane++) deviation[lane] = 0;
+    sums[0] += deviation;
+    sums[1] += deviation * deviation;
+    return;
+  }
+  // The same expression in each pass, so that each sees the same sign.
+  fw_f32x16 u = x * factors[FW_SCALE] + factors[FW_SHIFT];
+  if (pass->kind == FW_PASS_APPLY) {
+    if (pass->other) {
+      fw_f32x16 residual;
+      load(&residual, o->other, index, lanes);
+      u += residual;
+    }
+    activate(pass->activation, &u);
+    store(o->out, index, lanes, &u);
+    return;
+  }
+  fw_f32x16 dz;
+  load(&dz, o->dy, index, lanes);
+  if (pass->second) {
+    fw_f32x16 more;
+    load(&more, o->dy2, index, lanes);
+    dz += more;
+  }
+  if (pass->activation != FW_IDENTITY) {
+    fw_f32x16 other;
+    if (pass->other) load(&other, o->other, index, lanes);
+    if (pass->activation == FW_RELU) {
+      if (pass->other) u = other;
+      dz = FW_SELECT(u > zero, dz, zero);
+    } else {
+      if (pass->other) u += other;
+      differentiate(pass->activation, &dz, &u);
+    }
+  }
+  if (pass->kind == FW_PASS_REDUCE) {
+    if (pass->writes) store(o->out, index, lanes, &dz);
+    sums[0] += dz;
+    sums[1] += dz * (x - factors[FW_MEAN]);
+  } else {
+    const fw_f32x16 dx = dz * factors[FW_SCALE] + (x * factors[FW_SLOPE] + factors[FW_OFFSET]);
+    store(o->out, index, lanes, &dx);
+  }
+}
+
+FW_STEP bool sums_up(const fw_pass *pass) {
+  return pass->kind == FW_PASS_STATISTICS || pass->kind == FW_PASS_REDUCE;
+}
+
+// `rows` rows, `stride` elements apart, of `width` vectors, the last of them with `lanes` elements; `together` rows are
+// in flight at once, so that additions need not wait for one another. totals: [2][width * 16], added to.
+FW_STEP void tile(
+    const fw_pass *pass, const fw_operands *o, size_t index, size_t rows, size_t stride, size_t width, size_t together,
+    size_t lanes, const float *const *factors, fw_f32x16 *totals) {
+  enum { CELLS = 4 };
+  fw_f32x16 f[CELLS][FW_FACTORS], sums[CELLS][2];
+  FW_UNROLL for (size_t v = 0; v < width; v++) {
+    FW_UNROLL for (size_t i = 0; i < FW_FACTORS; i++) {
+      if (factors[i]) memcpy(&f[v][i], factors[i] + v * FW_LANES, sizeof(fw_f32x16));
+    }
+  }
+  FW_UNROLL for (size_t cell = 0; cell < CELLS; cell++) sums[cell][0] = sums[cell][1] = (fw_f32x16){0};
+  size_t row = 0;
+  for (; row + together <= rows; row += together) {
+    FW_UNROLL for (size_t r = 0; r < together; r++) {
+      FW_UNROLL for (size_t v = 0; v < width; v++) {
+        step(
+            pass, o, index + (row + r) * stride + v * FW_LANES, v + 1 == width ? lanes : FW_LANES, f[v],
+            sums[r * width + v]);
+      }
+    }
+  }
+  for (; row < rows; row++) {
+    FW_UNROLL for (size_t v = 0; v < width; v++) {
+      step(pass, o, index + row * stride + v * FW_LANES, v + 1 == width ? lanes : FW_LANES, f[v], sums[v]);
+    }
+  }
+  if (!sums_up(pass)) return;
+  FW_UNROLL for (size_t v = 0; v < width; v++) {
+    FW_UNROLL for (size_t k = 0; k < 2; k++) {
+      fw_f32x16 sum = sums[v][k];
+      if (together == 2) sum += sums[width + v][k];
+      if (together == 4) sum = (sum + sums[2 * width + v][k]) + (sums[width + v][k] + sums[3 * width + v][k]);
+      totals[k * width + v] = sum;
+    }
+  }
+}
+
+FW_STEP void add_channels(double *sums, size_t channels, size_t channel, size_t count, const float *totals, size_t gap) {
+  for (size_t k = 0; k < 2; k++) {
+    for (size_t i = 0; i < count; i++) sums[k * channels + channel + i] += (double)totals[k * gap + i];
+  }
+}
+
+FW_STEP void blocked(const fw_image_layout *l, const fw_pass *pass, const fw_operands *o, double *sums) {
+  const size_t blocks = (l->channels + FW_LANES - 1) / FW_LANES;
+  size_t index = 0;
+  for (size_t example = 0; example < l->examples; example++) {
+    for (size_t block = 0; block < blocks; block++, index += l->area * FW_LANES) {
+      const size_t channel = block * FW_LANES;
+      const size_t count = l->channels - channel < FW_LANES ? l->channels - channel : FW_LANES;
+      const float *factors[FW_FACTORS];
+      for (size_t i = 0; i < FW_FACTORS; i++) factors[i] = o->factors[i] ? o->factors[i] + channel : NULL;
+      fw_f32x16 totals[2];
+      tile(pass, o, index, l->area, FW_LANES, 1, 4, FW_LANES, factors, totals);
+      if (sums_up(pass)) add_channels(sums, l->channels, channel, count, (const float *)totals, FW_LANES);
+    }
+  }
+}
+
+FW_STEP void planes(const fw_image_layout *l, const fw_pass *pass, const fw_operands *o, double *sums) {
+  size_t index = 0;
+  for (size_t example = 0; example < l->examples; example++) {
+    for (size_t channel = 0; channel < l->channels; channel++, index += l->area) {
+      float spread[FW_FACTORS][FW_LANES];
+      const float *factors[FW_FACTORS];
+      for (size_t i = 0; i < FW_FACTORS; i++) {
+        factors[i] = o->factors[i] ? spread[i] : NULL;
+        for (size_t lane = 0; lane < FW_LANES; lane++) spread[i][lane] = o->factors[i] ? o->factors[i][channel] : 0;
+      }
+      const size_t rows = l->area / FW_LANES, rest = l->area % FW_LANES;
+      fw_f32x16 totals[2], last[2];
+      tile(pass, o, index, rows, FW_LANES, 1, 4, FW_LANES, factors, totals);
+      if (rest) tile(pass, o, index + rows * FW_LANES, 1, FW_LANES, 1, 1, rest, factors, last);
+      if (!sums_up(pass)) continue;
+      for (size_t k = 0; k < 2; k++) {
+        if (rest) totals[k] += last[k];
+        double sum = 0;
+        for (size_t lane = 0; lane < FW_LANES; lane++) sum += (double)totals[k][lane];
+        sums[k * l->channels + channel] += sum;
+      }
+    }
+  }
+}
+
+FW_STEP void channels_last(const fw_image_layout *l, const fw_pass *pass, const fw_operands *o, double *sums) {
+  enum { WIDTH = 4, ROWS = 64 };
+  const size_t all = l->examples * l->area, channels = l->channels;
+  for (size_t row = 0; row < all; row += ROWS) {
+    const size_t rows = all - row < ROWS ? all - row : ROWS;
+    size_t channel = 0;
+    while (channel < channels) {
+      const size_t index = row * channels + channel, left = channels - channel;
+      const float *factors[FW_FACTORS];
+      for (size_t i = 0; i < FW_FACTORS; i++) factors[i] = o->factors[i] ? o->factors[i] + channel : NULL;
+      fw_f32x16 totals[2 * WIDTH];
+      size_t width = 1, count = FW_LANES;
+      if (left >= WIDTH * FW_LANES) {
+        width = WIDTH;
+        count = WIDTH * FW_LANES;
+        tile(pass, o, index, rows, channels, WIDTH, 1, FW_LANES, factors, totals);
+      } else if (left >= FW_LANES) {
+        tile(pass, o, index, rows, channels, 1, 4, FW_LANES, factors, totals);
+      } else {
+        count = left;
+        tile(pass, o, index, rows, channels, 1, 1, left, factors, totals);
+      }
+      if (sums_up(pass)) add_channels(sums, channels, channel, count, (const float *)totals, width * FW_LANES);
+      channel += count;
+    }
+  }
+}
+
+// The values near the means, around which the statistics are summed: means over up to 16 of the first example's pixels.
+FW_STEP void centre(const fw_image_layout *l, const void *x, float *means) {
+  const size_t samples = l->area < 16 ? l->area : 16;
+  for (size_t channel = 0; channel < l->channels; channel++) {
+    const size_t start = channel / l->block * l->block * l->area + channel % l->block;
+    float sum = 0;
+    for (size_t i = 0; i < samples; i++) {
+      float value;
+      fw_f32x16 vector;
+      load(&vector, x, start + i * l->area / samples * l->block, 1);
+      value = vector[0];
+      sum += value;
+    }
+    means[channel] = sum / (float)samples;
+  }
+}
+
+FW_STEP void walk(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
+  if (layout->block == FW_LANES) {
+    blocked(layout, pass, o, sums);
+  } else if (layout->block == layout->channels) {
+    channels_last(layout, pass, o, sums);
+  } else {
+    planes(layout, pass, o, sums);
+  }
+}
+
+// Makes the common passes from constants; the others test in the loop what they read and write.
+FW_STEP void run(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
+#define FW_CASE(...) \
+  do { \
+    const fw_pass constant = {__VA_ARGS__}; \
+    walk(layout, &constant, o, sums); \
+    return; \
+  } while (0)
+  const bool other = pass->other, second = pass->second, writes = pass->writes;
+  switch (pass->kind) {
+    case FW_PASS_STATISTICS: FW_CASE(FW_PASS_STATISTICS, FW_IDENTITY, false, false, false);
+    case FW_PASS_APPLY:
+      switch (pass->activation) {
+        case FW_IDENTITY: FW_CASE(FW_PASS_APPLY, FW_IDENTITY, other, false, true);
+        case FW_RELU:
+          if (other) FW_CASE(FW_PASS_APPLY, FW_RELU, true, false, true);
+          FW_CASE(FW_PASS_APPLY, FW_RELU, false, false, true);
+        case FW_GELU_TANH: FW_CASE(FW_PASS_APPLY, FW_GELU_TANH, other, false, true);
+        case FW_SILU: FW_CASE(FW_PASS_APPLY, FW_SILU, other, false, true);
+      }
+      return;
+    case FW_PASS_REDUCE:
+      switch (pass->activation) {
+        case FW_IDENTITY:
+          if (!second && !writes) FW_CASE(FW_PASS_REDUCE, FW_IDENTITY, false, false, false);
+          FW_CASE(FW_PASS_REDUCE, FW_IDENTITY, false, second, writes);
+        case FW_RELU:
+          if (!other && !second && !writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, false, false, false);
+          if (other && !second && writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, true, false, true);
+          if (other && second && writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, true, true, true);
+          FW_CASE(FW_PASS_REDUCE, FW_RELU, other, second, writes);
+        case FW_GELU_TANH: FW_CASE(FW_PASS_REDUCE, FW_GELU_TANH, other, second, writes);
+        case FW_SILU: FW_CASE(FW_PASS_REDUCE, FW_SILU, other, second, writes);
+      }
+      return;
+    case FW_PASS_BACKWARD:
+      if (pass->activation == FW_RELU) FW_CASE(FW_PASS_BACKWARD, FW_RELU, false, false, true);
+      FW_CASE(FW_PASS_BACKWARD, FW_IDENTITY, false, false, true);
+  }
+#undef FW_CASE
+}
+
+// The entry: a statistics pass finds its centres first.
+FW_STEP void enter(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
+  if (pass->kind == FW_PASS_STATISTICS) centre(layout, o->x, o->out);
+  run(layout, pass, o, sums);
+}
