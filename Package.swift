@@ -42,7 +42,9 @@ let package = Package(
     .target(
       name: "DataParallel",
       dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
-    .target(name: "Datasets", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
+    // CKernels for batch assembly: a loop over every pixel of every step, which must be quick in debug builds too.
+    .target(
+      name: "Datasets", dependencies: ["CKernels", "CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "Checkpoints", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "Training",
@@ -57,7 +59,7 @@ let package = Package(
     .executableTarget(
       name: "freewheel",
       dependencies: [
-        "CKernels", "Checkpoints", "DataParallel", "MPI", "Neural", "ScheduleFree", "Training",
+        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Neural", "ScheduleFree", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),

@@ -109,7 +109,8 @@ public final class Trainer {
     accumulated = try options.accumulate > 1 ? AlignedBuffer(count: plan.layout.count, for: "accumulation") : nil
     plan.lossScale = 1 / Float(globalBatch)
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
-    assembler = try BatchAssembler(data.training, normalization: data.normalization)
+    assembler = try BatchAssembler(
+      data.training, normalization: data.normalization, augmentation: data.augmentation, seed: options.seed)
     evaluator = try Evaluator(
       plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn)
     trainingEvaluator =
@@ -212,8 +213,8 @@ public final class Trainer {
       let first = (world.rank * options.accumulate + part) * options.batchSize
       if let accumulated { try plan.bind(gradients: part == 0 ? optimizer.gradients : accumulated.pointer) }
       assembler.fill(
-        sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), into: plan.inputPointer,
-        labels: plan.labelPointer)
+        sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
+        into: plan.inputPointer, labels: plan.labelPointer)
       lossSum += try plan.forward(step: progress.step, firstExample: first)
       try backward(part: part)
     }
@@ -317,6 +318,7 @@ public final class Trainer {
       "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
       "run folder: \(checkpoints.folderPath)",
     ]
+    if data.augmentation != .none { lines.insert("augmentation: \(data.augmentation)", at: 1) }
     if progress.step > 0 { lines.append("resumed at step \(progress.step)") }
     return RunSummary(title: "\(settings.values["program"] ?? "run")", lines: lines)
   }

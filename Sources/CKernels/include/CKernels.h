@@ -1,5 +1,6 @@
 #pragma once
 
+#include "DatasetKernels.h"
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
 #include "ElementwiseKernels.h"
