@@ -193,9 +193,11 @@ public final class ShardedOptimizer {
   // MARK: - Sums
 
   /// Replaces each of `count` numbers by its sum over the ranks, added in rank order in double precision: the same bits
-  /// on every rank and in every exchange. Collective; allocates nothing; at any time outside ``finishStep(stopRequested:loss:)``,
-  /// as long as every rank takes the same sums in the same order. For what networks must know of the whole batch, such
-  /// as normalisations over all ranks.
+  /// on every rank and in every exchange. For what a network must know of the batches of all ranks, as normalisations
+  /// over all of them do.
+  ///
+  /// Collective: every rank takes the same sums in the same order, at any time outside
+  /// ``finishStep(stopRequested:loss:)``. Allocates nothing.
   ///
   /// - Parameters:
   ///   - values: the numbers, which become sums.

@@ -120,7 +120,8 @@ public final class Trainer {
     plan.lossScale = 1 / Float(globalBatch)
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
     assembler = try BatchAssembler(
-      data.training, normalization: data.normalization, format: plan.batchFormat, augmentation: data.augmentation, seed: options.seed)
+      data.training, normalization: data.normalization, format: plan.batchFormat, augmentation: data.augmentation,
+      seed: options.seed)
     statistics = try EvaluationStatistics(
       plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world)
     evaluator = try Evaluator(
@@ -335,7 +336,8 @@ public final class Trainer {
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
-      waitMilliseconds: times.waitMilliseconds, peakMemoryBytes: peakMemory, stopped: stopped, seconds: clock.sinceStart,
+      waitMilliseconds: times.waitMilliseconds, peakMemoryBytes: peakMemory, stopped: stopped,
+      seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
   }
 

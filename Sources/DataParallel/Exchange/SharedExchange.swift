@@ -92,8 +92,8 @@ final class SharedExchange: Exchange {
   init(node: Communicator, layout: BucketLayout, sumCapacity: Int) throws {
     let elementCount = layout.elementCount
     let controlByteCount = ControlBlock.byteCount(sumCapacity: sumCapacity)
-    let window = try SharedWindow(
-      node: node, byteCount: Self.segmentByteCount(elementCount: elementCount, rank: node.rank, sumCapacity: sumCapacity))
+    let byteCount = Self.segmentByteCount(elementCount: elementCount, rank: node.rank, sumCapacity: sumCapacity)
+    let window = try SharedWindow(node: node, byteCount: byteCount)
     func arena(rank: Int, index: Int) throws -> UnsafeMutablePointer<Float> {
       let segment = window.segment(of: rank)
       let expected = Self.segmentByteCount(elementCount: elementCount, rank: rank, sumCapacity: sumCapacity)
