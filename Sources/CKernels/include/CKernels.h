@@ -2,6 +2,7 @@
 
 #include "AttentionKernels.h"
 #include "BFloat16Kernels.h"
+#include "DatasetKernels.h"
 #include "KernelStorage.h"
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
