@@ -4,18 +4,14 @@
 // even one; what is too large becomes infinite, and what is not a number stays so. The same bits on every processor.
 #pragma once
 
+#include "KernelStorage.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// How elements lie in memory. Arithmetic is in float32 either way.
-typedef enum {
-  FW_FLOAT32 = 0,
-  FW_BFLOAT16 = 1,
-} fw_storage;
 
 /// dst[i] = src[i], rounded.
 void fw_bfloat16_from_float32(const float *src, uint16_t *dst, size_t count);
@@ -37,6 +33,9 @@ void fw_tensor_relu(fw_storage storage, const void *src, void *dst, size_t count
 /// dst = output > 0 ? factor * diff : 0, with the output of a ReLU.
 void fw_tensor_relu_backward(
     fw_storage storage, const void *output, const void *diff, float factor, void *dst, size_t count);
+
+/// Reverses each of `rows` rows of `width` elements, in place.
+void fw_mirror_rows(fw_storage storage, void *data, size_t rows, size_t width);
 
 #ifdef __cplusplus
 }

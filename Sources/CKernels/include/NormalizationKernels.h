@@ -7,7 +7,7 @@
 // None of these allocates, and each sum has an order fixed by the shape and the processor's instruction set alone.
 #pragma once
 
-#include "BFloat16Kernels.h"
+#include "KernelStorage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
