@@ -92,7 +92,7 @@ struct AttentionKernelTests {
   func largeScoresAreNoProblem(_ scale: Float) {
     let problem = AttentionProblem(Case(), scale: scale)
     // Scores of some 10^6 are known to a tenth, as float32 rounds.
-    #expect(largestError(problem.run().output.values, problem.reference().output) < (scale > 100 ? 1e-2 : 1e-5))
+    #expect(largestError(problem.run().output.values, problem.reference().output) < (scale > 100 ? 1e-2 : 1e-4))
   }
 
   @Test func notANumberComesThrough() {
