@@ -1,6 +1,8 @@
 #pragma once
 
 #include "AttentionKernels.h"
+#include "BFloat16Kernels.h"
+#include "KernelStorage.h"
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
 #include "SpinWait.h"

@@ -1,4 +1,4 @@
-// Batch normalisation with its activation, and what a network does element by element to images in float32 or bfloat16.
+// Batch normalisation with its activation, over images in float32 or bfloat16.
 //
 // Ioffe and Szegedy, "Batch normalization", ICML 2015. A training step makes two passes forward (statistics; apply) and
 // two backward (reduce; apply). Between the passes of either pair lie a few operations per channel on sums in double
@@ -121,6 +121,23 @@ void fw_batch_norm_backward_channels(
 void fw_batch_norm_backward_apply(
     const fw_image_layout *layout, fw_storage storage, const fw_batch_norm_input *input, const void *dy, bool masks,
     const float *slope, const float *offset, void *dx);
+
+// Pooling.
+
+/// Max-pooling in windows of window x window (at most 15) that do not overlap, over images of layout->area / width rows
+/// of `width` pixels; rows and columns that do not fill a window are left out.
+///
+/// dst is as `layout`, with (height / window) (width / window) pixels. index, of a byte for each of its elements, says
+/// which of the window's elements (row by row; the first of several equal ones) was the largest. A NaN beats every
+/// number.
+void fw_image_max_pool_forward(
+    const fw_image_layout *layout, size_t width, size_t window, fw_storage storage, const void *src, void *dst,
+    uint8_t *index);
+
+/// The gradient of the source: diff at each window's largest element, zero elsewhere. `layout` is the source's.
+void fw_image_max_pool_backward(
+    const fw_image_layout *layout, size_t width, size_t window, fw_storage storage, const void *diff,
+    const uint8_t *index, void *diff_src);
 
 #ifdef __cplusplus
 }
