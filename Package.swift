@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "Report", targets: ["Report"]),
     .executable(name: "freewheel", targets: ["freewheel"]),
     .executable(name: "mnist", targets: ["mnist"]),
+    .executable(name: "cifar10", targets: ["cifar10"]),
     .executable(name: "schedules", targets: ["schedules"]),
     .executable(name: "convex", targets: ["convex"]),
   ],
@@ -42,7 +43,9 @@ let package = Package(
     .target(
       name: "DataParallel",
       dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
-    .target(name: "Datasets", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
+    // CKernels for batch assembly: a loop over every pixel of every step, which must be quick in debug builds too.
+    .target(
+      name: "Datasets", dependencies: ["CKernels", "CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(name: "Checkpoints", dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "Training",
@@ -57,7 +60,7 @@ let package = Package(
     .executableTarget(
       name: "freewheel",
       dependencies: [
-        "CKernels", "Checkpoints", "DataParallel", "MPI", "Neural", "ScheduleFree", "Training",
+        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Neural", "ScheduleFree", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -67,6 +70,12 @@ let package = Package(
         "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "examples/mnist"),
+    .executableTarget(
+      name: "cifar10",
+      dependencies: [
+        "Datasets", "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "examples/cifar10"),
     .executableTarget(
       name: "schedules",
       dependencies: [

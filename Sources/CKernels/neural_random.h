@@ -29,7 +29,7 @@ enum {
 };
 
 // Streams of different purposes differ in the top byte of the counter's last word.
-enum { FW_STREAM_DROPOUT = 1u << 24, FW_STREAM_INITIALIZATION = 2u << 24 };
+enum { FW_STREAM_DROPOUT = 1u << 24, FW_STREAM_INITIALIZATION = 2u << 24, FW_STREAM_NORMAL = 3u << 24 };
 
 // c[0..3] hold the counters on entry and the random words on return; the high halves of the lanes are then garbage.
 FW_INLINE void fw_philox_rounds(fw_u64x8 c[4], uint64_t seed) {

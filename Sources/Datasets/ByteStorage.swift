@@ -127,9 +127,9 @@ struct ByteView: Sendable {
 
   /// Lends the bytes; they live as long as `body` runs, whoever else lets go of them.
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
-    try withExtendedLifetime(storage) {
-      try body(
-        UnsafeBufferPointer(start: (storage.base + offset).assumingMemoryBound(to: UInt8.self), count: count))
-    }
+    try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(start: start, count: count)) }
   }
+
+  /// The first byte, for whoever keeps this view as long as the pointer.
+  var start: UnsafePointer<UInt8> { (storage.base + offset).assumingMemoryBound(to: UInt8.self) }
 }

@@ -68,7 +68,8 @@ private enum MNISTFile: CaseIterable {
   }
 }
 
-private func isFolder(_ path: String) -> Bool {
+/// Whether there is a folder at `path`.
+func isFolder(_ path: String) -> Bool {
   var status = stat()
   return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
 }

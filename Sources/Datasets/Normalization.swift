@@ -16,22 +16,26 @@ public struct Normalization: Sendable, Equatable, Codable {
   /// The customary values for MNIST: 0.1307 and 0.3081.
   public static let mnist = Normalization(mean: [0.1307], standardDeviation: [0.3081])
 
+  /// The customary values for CIFAR-10: 0.4914, 0.4822, 0.4465 and 0.2470, 0.2435, 0.2616 for red, green and blue.
+  public static let cifar10 = Normalization(
+    mean: [0.4914, 0.4822, 0.4465], standardDeviation: [0.2470, 0.2435, 0.2616])
+
   /// The values of a data set itself: exact counts of each byte value, so the result does not depend on any order.
   ///
   /// A channel of one single value gets a standard deviation of 1, which leaves it constant.
   public init(measuring data: LabeledImages) {
     let area = data.height * data.width
     var counts = [Int](repeating: 0, count: data.channels * 256)
-    data.withImages { images in
-      var offset = 0
-      while offset < images.count {
-        let table = (offset / area % data.channels) * 256
-        var index = offset
-        while index < offset + area {
-          counts[table + Int(images[index])] += 1
-          index += 1
+    for example in 0..<data.count {
+      data.withImage(example) { image in
+        for channel in 0..<data.channels {
+          var index = channel * area
+          let end = index + area
+          while index < end {
+            counts[channel * 256 + Int(image[index])] += 1
+            index += 1
+          }
         }
-        offset += area
       }
     }
     mean = []

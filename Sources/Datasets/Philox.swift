@@ -11,6 +11,10 @@ struct Philox {
     case trainImages, testImages
     case choiceWeights
     case trainChoices, testChoices
+    case augmentation
+    case trainShapeLabels, testShapeLabels
+    case trainShapes, testShapes
+    case trainShapeNoise, testShapeNoise
   }
 
   private let key0: UInt32
@@ -23,7 +27,7 @@ struct Philox {
   /// - Parameters:
   ///   - seed: the key.
   ///   - domain: what the stream is for.
-  ///   - subject: the epoch, or the example's index in its split.
+  ///   - subject: the epoch, the example's index in its split, or both.
   init(seed: UInt64, domain: Domain, subject: UInt64) {
     key0 = UInt32(truncatingIfNeeded: seed)
     key1 = UInt32(truncatingIfNeeded: seed >> 32)

@@ -95,13 +95,18 @@ public enum SyntheticDigits {
 
   /// The ten digits in the order in which the examples 10 × block ..< 10 × block + 10 show them.
   static func shuffledDigits(_ split: Split, block: Int, seed: UInt64) -> [UInt8] {
-    var random = Philox(seed: seed, domain: split.labelDomain, subject: UInt64(block))
-    var digits: [UInt8] = Array(0..<10)
-    for last in stride(from: 9, to: 0, by: -1) {
-      digits.swapAt(last, Int(random.next(below: UInt32(last + 1))))
-    }
-    return digits
+    shuffledClasses(domain: split.labelDomain, block: block, seed: seed)
   }
+}
+
+/// 0 to 9 in the order in which the examples 10 × block ..< 10 × block + 10 of a synthetic set show them.
+func shuffledClasses(domain: Philox.Domain, block: Int, seed: UInt64) -> [UInt8] {
+  var random = Philox(seed: seed, domain: domain, subject: UInt64(block))
+  var classes: [UInt8] = Array(0..<10)
+  for last in stride(from: 9, to: 0, by: -1) {
+    classes.swapAt(last, Int(random.next(below: UInt32(last + 1))))
+  }
+  return classes
 }
 
 extension SyntheticDigits.Split {

@@ -1,10 +1,8 @@
-internal import CKernels
-
 // Parameters at the edge: initial values, and the canonical layout of checkpoints and tests.
 extension Plan {
-  /// Fills an arena with PyTorch's default initial values: uniform in ±1/√fan-in for weights (Kaiming-uniform with
-  /// a = √5, He et al. 2015) and for biases. Element i of a tensor, in canonical order, is a function of (seed,
-  /// tensor's number, i) only, so it depends neither on the physical layout nor on the machine. Padding becomes zero.
+  /// Fills an arena with the initial values that each layer asks for, by default PyTorch's. Element i of a tensor, in
+  /// canonical order, is a function of (seed, tensor's number, i) only, so it depends neither on the physical layout nor
+  /// on the machine. Padding becomes zero.
   ///
   /// - Parameters:
   ///   - seed: key of the streams.
@@ -13,13 +11,12 @@ extension Plan {
   public func initializeParameters(seed: UInt64, into arena: UnsafeMutablePointer<Float>) throws {
     arena.update(repeating: 0, count: layout.count)
     for (index, tensor) in layout.tensors.enumerated() {
-      let bound = Float(1 / Double(tensor.fanIn).squareRoot())
       let block = try MemoryBlock(
         byteCount: MemoryBlock.byteCount(ofFloats: tensor.shape), alignment: 64,
         for: "initial values of \(tensor.name)")
       try withExtendedLifetime(block) {
         let values = block.address.bindMemory(to: Float.self, capacity: tensor.elementCount)
-        fw_uniform_fill(values, 0, tensor.elementCount, seed, UInt32(truncatingIfNeeded: index), bound)
+        tensor.initializer.fill(values, of: tensor, stream: UInt32(truncatingIfNeeded: index), seed: seed)
         try readCanonical(tensor: index, from: values, to: arena)
       }
     }
@@ -67,7 +64,7 @@ extension Plan {
     to destination: (descriptor: MemoryDescriptor, address: UnsafeMutablePointer<Float>)
   ) throws {
     if source.descriptor == destination.descriptor {
-      destination.address.update(from: source.address, count: source.descriptor.floatCount)
+      destination.address.update(from: source.address, count: source.descriptor.elementCount)
       return
     }
     let engine = program.engine

@@ -21,7 +21,10 @@ public final class Plan {
   public let classCount: Int
   /// What the plan was compiled with.
   public let options: PlanOptions
-  /// The batch, N × C × H × W in row-major order, to be filled before ``forward(step:firstExample:)``.
+  /// The batch, N × C × H × W in row-major order, to be filled before ``forward(step:firstExample:)``: elements of the
+  /// plan's precision (``PlanOptions/precision``).
+  public let inputBytes: UnsafeMutableRawBufferPointer
+  /// The batch of a plan in single precision; empty in others.
   public let input: UnsafeMutableBufferPointer<Float>
   /// The classes of the examples, in 0 ..< ``classCount``.
   public let labels: UnsafeMutableBufferPointer<Int32>
@@ -56,7 +59,10 @@ public final class Plan {
     program = try Program(model, batchSize: batchSize, options: options, usesFusedKernels: usesFusedKernels)
     layout = program.layout
     classCount = program.classCount
-    input = program.input
+    inputBytes = program.input
+    input =
+      options.precision == .float32
+      ? program.input.assumingMemoryBound(to: Float.self) : UnsafeMutableBufferPointer(start: nil, count: 0)
     labels = program.labels
     context = RunContext(program.stream)
     context.exampleCount = batchSize
@@ -83,6 +89,8 @@ public final class Plan {
     isBound = false
     try program.bind(parameters: parameters)
     try program.bind(gradients: gradients)
+    context.boundParameters = parameters
+    context.boundGradients = gradients
     isBound = true
   }
 
@@ -98,6 +106,7 @@ public final class Plan {
     guard isBound else { throw PlanError.usage("bind the parameter arena before changing the gradient arena alone") }
     isBound = false
     try program.bind(gradients: gradients)
+    context.boundGradients = gradients
     isBound = true
   }
 
@@ -109,15 +118,21 @@ public final class Plan {
   /// - Returns: the sum of the examples' losses, added in order, in double precision.
   /// - Throws: ``PlanError`` for labels out of range or an unbound plan; ``OneDNNError``.
   public func forward(step: Int, firstExample: Int) throws -> Double {
+    try runForward(step: step, firstExample: firstExample, statistics: .batch)
+    hasForward = true
+    return context.lossSum
+  }
+
+  /// A forward pass in training mode.
+  func runForward(step: Int, firstExample: Int, statistics: RunContext.Statistics) throws {
     try checkReady(count: batchSize)
     context.isTraining = true
+    context.statistics = statistics
     context.step = UInt32(truncatingIfNeeded: step)
     context.firstExample = UInt64(truncatingIfNeeded: firstExample)
     context.exampleCount = batchSize
     hasForward = false
     try run(program.forward, 0..<program.forward.count)
-    hasForward = true
-    return context.lossSum
   }
 
   /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes
@@ -138,19 +153,49 @@ public final class Plan {
     try run(program.backward, next..<program.backward.count)
   }
 
-  /// Computes the loss of the first `count` examples of the batch, without dropout. What lies in the rest of ``input``
-  /// does not matter, as long as it is finite.
+  /// Computes the loss of the first `count` examples of the batch, without dropout and with the running statistics.
+  /// What lies in the rest of the batch does not matter, as long as it is finite.
   ///
+  /// - Parameters:
+  ///   - count: examples that count.
+  ///   - mirrored: average the logits of each image and of its mirror image (left and right exchanged). The batch is
+  ///     mirrored afterwards.
   /// - Returns: the sum of the losses, and how many examples had their largest logit at the label (the first of
   ///   equals).
-  /// - Throws: ``PlanError`` for a count or a label out of range, or an unbound plan; ``OneDNNError``.
-  public func evaluate(count: Int) throws -> (lossSum: Double, correct: Int) {
+  /// - Throws: ``PlanError`` for a count or a label out of range, inputs that are not images where they are to be
+  ///   mirrored, or an unbound plan; ``OneDNNError``.
+  public func evaluate(count: Int, mirrored: Bool = false) throws -> (lossSum: Double, correct: Int) {
     try checkReady(count: count)
     context.isTraining = false
+    context.statistics = .running
     context.exampleCount = count
     hasForward = false
     try run(program.forward, 0..<program.forward.count)
+    if mirrored {
+      try mirrorInput()
+      // The loss is the last operation.
+      try run(program.forward, 0..<(program.forward.count - 1))
+      let (logits, first) = (program.logits.floats, program.keptLogits.floats)
+      for index in 0..<(batchSize * classCount) { logits[index] = (logits[index] + first[index]) / 2 }
+      try run(program.forward, (program.forward.count - 1)..<program.forward.count)
+    }
     return (context.lossSum, context.correct)
+  }
+
+  /// The outputs of the last forward pass, batch × classes; those of a mirrored evaluation are averages.
+  public var logits: UnsafeBufferPointer<Float> {
+    UnsafeBufferPointer(start: program.keptLogits.floats, count: batchSize * classCount)
+  }
+
+  /// Exchanges left and right in each image of the batch.
+  private func mirrorInput() throws {
+    guard model.input.count == 3 else {
+      throw PlanError.value(name: "mirrored", received: "true", expected: "false, as the inputs are not images")
+    }
+    let width = model.input[2]
+    guard let base = inputBytes.baseAddress else { return }
+    let rows = inputBytes.count / options.precision.byteCount / width
+    fw_mirror_rows(options.precision.storage, base, rows, width)
   }
 
   /// By index: in a debug build, iterating over an array of protocol values allocates.

@@ -12,7 +12,7 @@ let realMNIST = packageRoot.deletingLastPathComponent().appending(path: "shared/
 let hasRealMNIST = LabeledImages.containsMNIST(folder: realMNIST)
 
 extension LabeledImages {
-  var allImages: [UInt8] { withImages { Array($0) } }
+  var allImages: [UInt8] { (0..<count).flatMap { image($0) } }
   var allLabels: [UInt8] { withLabels { Array($0) } }
 }
 

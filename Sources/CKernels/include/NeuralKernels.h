@@ -104,6 +104,11 @@ double fw_softmax_cross_entropy(
 /// out[i] = bound * (2u - 1), u uniform in [0, 1) with 24 bits: element first + i of the stream (seed, tensor).
 void fw_uniform_fill(float *out, size_t first, size_t count, uint64_t seed, uint32_t tensor, float bound);
 
+/// out[i] = normal with mean 0, element i of the stream (seed, tensor). Where `truncated` is set, values further from 0
+/// than twice the standard deviation are drawn again.
+void fw_normal_fill(
+    float *out, size_t count, uint64_t seed, uint32_t tensor, double standard_deviation, bool truncated);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,30 +1,16 @@
-/// A layer that plans can compile.
-protocol CompilableLayer: Layer {
-  /// Emits the forward operations for `input`, and records the backward ones.
-  /// - Parameter site: where in the network the layer stands.
-  func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value
-}
-
-/// Where in a network a layer stands.
-struct LayerSite {
-  /// Position in the declaration, from 0: part of the key of a dropout stream.
-  let index: Int
-  /// The layer's name, or kind and position: `conv1`, `MaxPool 5`.
-  let label: String
-}
-
-/// A layer as it is about to be compiled.
-struct Node {
-  var layer: any CompilableLayer
-  var site: LayerSite
-}
-
 /// Rewrites the sequence of layers into an equal one that moves less memory.
 enum Fusion {
   static func apply(_ nodes: [Node], options: PlanOptions) -> [Node] {
-    var nodes = nodes.compactMap { dropoutResolved($0, options) }
+    var nodes = nodes.map { withBranchesRewritten($0, options) }.compactMap { dropoutResolved($0, options) }
     swapReLUAndMaxPool(&nodes)
-    return fusePointwiseIntoMaxPool(fuseReLU(nodes))
+    return fusePointwiseIntoMaxPool(fuseActivations(nodes))
+  }
+
+  private static func withBranchesRewritten(_ node: Node, _ options: PlanOptions) -> Node {
+    guard var residual = node.layer as? CompilableResidual else { return node }
+    residual.body = apply(residual.body, options: options)
+    residual.shortcut = apply(residual.shortcut, options: options)
+    return Node(layer: residual, site: node.site)
   }
 
   /// Dropout becomes the pointwise layer with its effective probability; one that drops nothing disappears.
@@ -35,34 +21,47 @@ enum Fusion {
   }
 
   /// max(ReLU(a), ReLU(b)) = ReLU(max(a, b)), and so are the gradients: the window's largest element gets it where it
-  /// is positive. A 2×2 pooling leaves a quarter of the elements to rectify.
+  /// is positive. A 2×2 pooling leaves a quarter of the elements to rectify. Behind a normalisation, whose pass
+  /// rectifies for nothing, they stay.
   private static func swapReLUAndMaxPool(_ nodes: inout [Node]) {
     guard nodes.count > 1 else { return }
     for index in 1..<nodes.count where nodes[index - 1].layer is ReLU && nodes[index].layer is MaxPool {
+      if index > 1 && nodes[index - 2].layer is BatchNorm { continue }
       nodes.swapAt(index - 1, index)
     }
   }
 
-  /// A ReLU goes into the same pass as a dropout behind it, or into the convolution or dense layer before it.
-  private static func fuseReLU(_ nodes: [Node]) -> [Node] {
+  /// An activation goes into the layer before it where that can apply it; a ReLU in front of a dropout into one pass
+  /// with that.
+  private static func fuseActivations(_ nodes: [Node]) -> [Node] {
     var fused: [Node] = []
     var index = 0
     while index < nodes.count {
       let node = nodes[index]
       index += 1
-      guard node.layer is ReLU else {
+      guard let activation = (node.layer as? any ActivationLayer)?.activation else {
         fused.append(node)
         continue
       }
-      if index < nodes.count, let next = nodes[index].layer as? Pointwise {
+      if activation == .relu, index < nodes.count, let next = nodes[index].layer as? Pointwise {
         fused.append(
           Node(
             layer: Pointwise(rectifies: true, dropProbability: next.dropProbability), site: nodes[index].site))
         index += 1
-      } else if let last = fused.last, let rectified = (last.layer as? any Rectifiable)?.rectified() {
-        fused[fused.count - 1].layer = rectified
-      } else {
+      } else if activation != .relu, index < nodes.count, let next = nodes[index].layer as? Pointwise,
+        !next.rectifies
+      {
+        fused.append(
+          Node(layer: SmoothActivation(activation: activation, dropout: next), site: nodes[index].site))
+        index += 1
+      } else if let last = fused.last,
+        let activated = (last.layer as? any Activatable)?.activated(by: activation)
+      {
+        fused[fused.count - 1].layer = activated
+      } else if activation == .relu {
         fused.append(Node(layer: Pointwise(rectifies: true, dropProbability: 0), site: node.site))
+      } else {
+        fused.append(node)
       }
     }
     return fused
@@ -87,10 +86,4 @@ enum Fusion {
     }
     return fused
   }
-}
-
-/// A layer whose primitive can apply a ReLU to its results.
-protocol Rectifiable: CompilableLayer {
-  /// The same layer with a ReLU behind it; nil if it has one already.
-  func rectified() -> (any CompilableLayer)?
 }

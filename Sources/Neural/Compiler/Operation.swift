@@ -1,7 +1,26 @@
 /// What an operation may want to know about the step in progress. One instance per plan, changed between steps.
 final class RunContext {
+  /// What normalisations take their means and variances from.
+  enum Statistics {
+    /// The batch; the running statistics follow it.
+    case batch
+    /// The batch; its sums are added to those for new statistics, and the running ones stay.
+    case accumulated
+    /// The running statistics.
+    case running
+  }
+
   let stream: Stream
+  /// The arenas that the caller has bound; for kernels of our own. A plan that is not bound runs nothing.
+  var parameters: UnsafeMutablePointer<Float> { boundParameters.unsafelyUnwrapped }
+  var gradients: UnsafeMutablePointer<Float> { boundGradients.unsafelyUnwrapped }
+  var boundParameters: UnsafeMutablePointer<Float>?
+  var boundGradients: UnsafeMutablePointer<Float>?
+  /// Dropout is on, and what the backward pass needs is kept.
   var isTraining = true
+  var statistics = Statistics.batch
+  /// Adds up sums over the ranks, in place, where statistics are those of the batches of all ranks.
+  var sumOverRanks: ((UnsafeMutablePointer<Double>, Int) throws -> Void)?
   var step: UInt32 = 0
   var firstExample: UInt64 = 0
   /// Factor on the gradient of the sum of the examples' losses.
@@ -41,12 +60,12 @@ final class PrimitiveOperation: Operation {
 /// A loop of our own.
 final class KernelOperation: Operation {
   let label: String
-  private let body: (RunContext) -> Void
+  private let body: (RunContext) throws -> Void
 
-  init(_ label: String, _ body: @escaping (RunContext) -> Void) {
+  init(_ label: String, _ body: @escaping (RunContext) throws -> Void) {
     self.label = label
     self.body = body
   }
 
-  func run(_ context: RunContext) { body(context) }
+  func run(_ context: RunContext) throws { try body(context) }
 }

@@ -1,16 +1,11 @@
-internal import CKernels
-
 // What convolutions and dense layers have in common on the way back.
 extension PlanCompiler {
-  /// Zeroes the gradient, in place, where the fused ReLU had put out zero.
-  func rectifyGradient(_ gradient: Tensor, by output: Value, layer: String) throws -> Tensor {
-    let aligned = try reordered(gradient, to: output.descriptor, layer: layer)
-    guard let buffer = aligned.buffer else { return aligned }
-    let (activations, count) = (output.buffer, output.descriptor.floatCount)
-    emit("\(layer) ReLU backward", touching: [activations, buffer]) { _ in
-      fw_relu_backward(activations.floats, buffer.floats, count, 1)
-    }
-    return aligned
+  /// Zeroes the gradient where the fused ReLU had put out zero.
+  func rectifyGradient(_ gradient: Value.Gradient, by output: Value, layer: String) throws -> Tensor {
+    let descriptor = output.descriptor
+    let (source, target) = try inPlace(gradient, as: descriptor, layer: layer)
+    emitReLUBackward(output.buffer, source, to: target, descriptor, scale: 1, label: "\(layer) ReLU backward")
+    return Tensor(descriptor: descriptor, storage: .buffer(target))
   }
 
   /// Gradients of weights and bias, straight into the arena where the primitive can write the weights' layout.

@@ -2,7 +2,7 @@
 ///
 /// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all
 /// layers are done the tape is played from the end: each entry reads the gradient of the value it made and sets that
-/// of the value it took. The tape is not tied to a chain: an operation with two inputs would set two gradients.
+/// of the value it took. Where a value has several readers, each reads an alias of it, and the gradients meet again.
 final class PlanCompiler {
   let engine: Engine
   let batchSize: Int
@@ -24,6 +24,10 @@ final class PlanCompiler {
   private(set) var scratchByteCount = 0
   /// Convolutions, for the profiler's search among algorithms.
   var convolutions: [CompiledConvolution] = []
+  /// Running statistics, in the order of the layers.
+  private(set) var statistics: [CompiledStatistics] = []
+  /// The layer whose outputs are the logits, which are single precision whatever the activations are.
+  var logitsIndex: Int?
 
   private var tape: [() throws -> Void] = []
   private var isBackward = false
@@ -61,6 +65,9 @@ final class PlanCompiler {
     rectifiedAttributes = try Attributes(rectified: true)
   }
 
+  /// Precision of activations.
+  var precision: Precision { options.precision }
+
   // MARK: - What layers call
 
   /// A buffer for a tensor of the given layout.
@@ -82,7 +89,7 @@ final class PlanCompiler {
     let parameter = CompiledParameter(
       specification: specification, physical: physical, plain: try .plain(physical.shape), offset: parameterCount)
     // Tensors start on cache lines, so that no two of them share one.
-    parameterCount += roundUp(physical.floatCount, to: 16)
+    parameterCount += roundUp(physical.elementCount, to: 16)
     parameters.append(parameter)
     return parameter
   }
@@ -112,7 +119,7 @@ final class PlanCompiler {
   }
 
   /// Appends a loop of our own, which touches the given buffers.
-  func emit(_ label: String, touching touched: [Buffer], _ body: @escaping (RunContext) -> Void) {
+  func emit(_ label: String, touching touched: [Buffer], _ body: @escaping (RunContext) throws -> Void) {
     for buffer in touched { buffer.touch(at: time) }
     append(KernelOperation(label, body))
   }
@@ -130,6 +137,20 @@ final class PlanCompiler {
     let descriptor = try PrimitiveDescriptor.reorder(
       from: source.descriptor, to: destination.descriptor, attributes, engine)
     try emit(descriptor, layer: layer, .reorder, [(.source, source), (.destination, destination)])
+  }
+
+  /// Places for the running statistics of a normalisation.
+  func makeStatistics(_ name: String, channels: Int) -> CompiledStatistics {
+    let made = CompiledStatistics(name: name, channels: channels, compiler: self)
+    statistics.append(made)
+    return made
+  }
+
+  /// Emits layers one behind the other.
+  func compile(_ nodes: [Node], _ input: Value) throws -> Value {
+    var value = input
+    for node in nodes { value = try node.layer.compile(value, node.site, self) }
+    return value
   }
 
   /// Records how to emit the backward operations of what was just emitted.

@@ -9,7 +9,12 @@ final class Program {
   let convolutions: [CompiledConvolution]
   let layout: ParameterLayout
   let classCount: Int
-  let input: UnsafeMutableBufferPointer<Float>
+  let statistics: [CompiledStatistics]
+  /// What the loss reads, batch × classes.
+  let logits: Buffer
+  /// The logits of the last forward pass, which later operations leave alone.
+  let keptLogits: Buffer
+  let input: UnsafeMutableRawBufferPointer
   let labels: UnsafeMutableBufferPointer<Int32>
 
   /// Holds every buffer and the scratch space.
@@ -34,17 +39,22 @@ final class Program {
     let compiler = try PlanCompiler(
       engine: engine, batchSize: batchSize, options: options, usesFusedKernels: usesFusedKernels)
 
-    let inputDescriptor = try MemoryDescriptor.plain([batchSize] + model.input)
+    guard options.precision != .bfloat16 || Precision.hasBFloat16Kernels else {
+      throw PlanError.value(
+        name: "precision", received: "bfloat16",
+        expected: "float32, on a processor for which oneDNN has no bfloat16 kernels (they need AVX-512)")
+    }
+    let inputDescriptor = try MemoryDescriptor.plain([batchSize] + model.input, options.precision)
     let inputBuffer = compiler.makeBuffer(inputDescriptor, isPinned: true)
     let labelBuffer = compiler.makeLabelBuffer()
-    var value = Value(
+    let batch = Value(
       shape: model.input, descriptor: inputDescriptor, buffer: inputBuffer, requiresGradient: false,
       mayBeOverwritten: false)
-    for node in Fusion.apply(nodes, options: options) {
-      value = try node.layer.compile(value, node.site, compiler)
-    }
-    classCount = value.shape[0]
-    try SoftmaxCrossEntropy.compile(value, labels: labelBuffer, compiler)
+    let fused = Fusion.apply(nodes, options: options)
+    compiler.logitsIndex = Self.logitsIndex(of: fused)
+    let outputs = try compiler.compile(fused, batch)
+    classCount = outputs.shape[0]
+    (logits, keptLogits) = try SoftmaxCrossEntropy.compile(outputs, labels: labelBuffer, compiler)
     try compiler.playTape()
 
     forward = compiler.forward
@@ -52,6 +62,7 @@ final class Program {
     marks = compiler.marks
     parameters = compiler.parameters
     convolutions = compiler.convolutions
+    statistics = compiler.statistics
     buffers = compiler.buffers
     layout = ParameterLayout(compiler.parameters, count: compiler.parameterCount)
 
@@ -61,7 +72,8 @@ final class Program {
       byteCount: byteCount, alignment: Self.blockAlignment, for: "a plan for batches of \(batchSize) examples")
     block.address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
     for buffer in buffers { buffer.place(in: block.address) }
-    input = UnsafeMutableBufferPointer(start: inputBuffer.floats, count: inputDescriptor.floatCount)
+    for statistics in statistics { statistics.reset() }
+    input = UnsafeMutableRawBufferPointer(start: inputBuffer.address, count: inputDescriptor.byteCount)
     labels = UnsafeMutableBufferPointer(
       start: labelBuffer.address.bindMemory(to: Int32.self, capacity: batchSize), count: batchSize)
 
@@ -76,6 +88,12 @@ final class Program {
     }
     self.parameterBindings = parameterBindings
     self.gradientBindings = gradientBindings
+  }
+
+  /// The last dense layer, if nothing but a factor comes behind it.
+  private static func logitsIndex(of nodes: [Node]) -> Int? {
+    let last = nodes.last { !($0.layer is Scale) }
+    return last?.layer is Dense ? last?.site.index : nil
   }
 
   func bind(parameters: UnsafeMutablePointer<Float>) throws(OneDNNError) {
@@ -98,7 +116,8 @@ extension ParameterLayout {
       ParameterTensor(
         name: parameter.specification.name, shape: parameter.specification.shape,
         physicalFormat: parameter.physical.formatName, offset: parameter.offset,
-        physicalCount: parameter.physical.floatCount, fanIn: parameter.specification.fanIn)
+        physicalCount: parameter.physical.elementCount, fanIn: parameter.specification.fanIn,
+        initializer: parameter.specification.initializer)
     }
     self.init(tensors: tensors, count: count)
   }

@@ -23,6 +23,10 @@ final class Buffer {
   /// The plan places every buffer before it runs an operation, so there is always a base by then.
   var address: UnsafeMutableRawPointer { base.unsafelyUnwrapped }
   var floats: UnsafeMutablePointer<Float> { address.assumingMemoryBound(to: Float.self) }
+  /// The bit patterns of bfloat16 numbers.
+  var halves: UnsafeMutablePointer<UInt16> { address.assumingMemoryBound(to: UInt16.self) }
+  var doubles: UnsafeMutablePointer<Double> { address.assumingMemoryBound(to: Double.self) }
+  var bytes: UnsafeMutablePointer<UInt8> { address.assumingMemoryBound(to: UInt8.self) }
 }
 
 /// Lays buffers out in one block: the largest first, each at the lowest offset at which no buffer lies that is alive at
@@ -76,59 +80,4 @@ struct Tensor {
     if case .buffer(let buffer) = storage { return buffer }
     return nil
   }
-}
-
-/// What flows between two layers: the activations of a whole batch, and later their gradient.
-final class Value {
-  /// Shape of one example, as the layers see it. The descriptor may know more: behind a `Flatten` it still tells
-  /// channels from positions, so that a dense layer can take a blocked source as it is.
-  let shape: [Int]
-  let descriptor: MemoryDescriptor
-  let buffer: Buffer
-  /// Whether some layer in front of this value has parameters.
-  let requiresGradient: Bool
-  /// Whether an operation may put its result in the same bytes: no backward pass reads this value, nor does the caller.
-  let mayBeOverwritten: Bool
-  /// Set while the tape is played back, by the one layer that took this value.
-  var gradient: Gradient?
-  /// Whether the layer that made this value can go back from a ``PooledGradient``; a pooling behind it then leaves that
-  /// instead of `gradient`.
-  var acceptsPooledGradient = false
-  /// See `acceptsPooledGradient`.
-  var pooledGradient: PooledGradient?
-  /// The value is what a ReLU fused into a primitive put out.
-  var isRectified = false
-  /// The layer that set `gradient` has applied that ReLU's mask already.
-  var gradientIsRectified = false
-
-  struct Gradient {
-    let descriptor: MemoryDescriptor
-    let buffer: Buffer
-    var tensor: Tensor { Tensor(descriptor: descriptor, storage: .buffer(buffer)) }
-  }
-
-  init(
-    shape: [Int], descriptor: MemoryDescriptor, buffer: Buffer, requiresGradient: Bool, mayBeOverwritten: Bool
-  ) {
-    self.shape = shape
-    self.descriptor = descriptor
-    self.buffer = buffer
-    self.requiresGradient = requiresGradient
-    self.mayBeOverwritten = mayBeOverwritten
-  }
-
-  var tensor: Tensor { Tensor(descriptor: descriptor, storage: .buffer(buffer)) }
-}
-
-/// The gradient of what went into a max-pooling, not written out: it is zero but for one element a window.
-struct PooledGradient {
-  /// Gradient of the pooling's output.
-  let gradient: Buffer
-  /// The pooling's output; where `isRectified`, the gradient passes only where this is positive.
-  let output: Buffer
-  /// Which element of its window was the largest, a byte for each element of the output.
-  let index: Buffer
-  let isRectified: Bool
-  /// Factor on the gradient: what a dropout behind the pooling multiplied the kept elements by.
-  let scale: Float
 }

@@ -31,7 +31,7 @@ struct BlockedMaxPool2 {
     output = Value(
       shape: shape, descriptor: descriptor, buffer: compiler.makeBuffer(descriptor),
       requiresGradient: input.requiresGradient, mayBeOverwritten: layer.pointwise == nil)
-    index = compiler.makeBuffer(byteCount: descriptor.floatCount, isPinned: false)
+    index = compiler.makeBuffer(byteCount: descriptor.elementCount, isPinned: false)
   }
 
   private var isRectified: Bool { layer.pointwise?.rectifies ?? false }
@@ -60,7 +60,7 @@ struct BlockedMaxPool2 {
   }
 
   private func emitBackward() throws {
-    guard let arrived = output.gradient else { return }
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
     let tensor = try compiler.reordered(arrived.tensor, to: output.descriptor, layer: site.label)
     guard let gradient = tensor.buffer else { return }
     let pooled = PooledGradient(
@@ -68,7 +68,7 @@ struct BlockedMaxPool2 {
     if input.acceptsPooledGradient {
       input.pooledGradient = pooled
     } else {
-      input.gradient = emitScatter(pooled)
+      input.receive(emitScatter(pooled))
     }
   }
 

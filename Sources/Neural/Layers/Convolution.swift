@@ -1,5 +1,5 @@
 /// Two-dimensional convolution (cross-correlation, as everywhere in the field) with square kernels.
-public struct Convolution: Layer, CompilableLayer, Rectifiable {
+public struct Convolution: Layer, CompilableLayer, Activatable {
   /// Prefix of the parameters' names.
   public let name: String?
   /// Output channels.
@@ -12,6 +12,10 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
   public let padding: Int
   /// Whether each output channel has a bias.
   public let hasBias: Bool
+  /// Groups of channels that do not see each other; `channels` and the input's channels are multiples of it.
+  public let groups: Int
+  /// Initial values of the weights.
+  public let initializer: Initializer
   /// A ReLU behind it was fused into the primitive.
   var isRectified = false
 
@@ -22,13 +26,20 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
   ///   - stride: step of the kernel, at least 1.
   ///   - padding: zeros added on every side, from 0 to kernel - 1.
   ///   - bias: whether each output channel has a bias.
-  public init(_ name: String, channels: Int, kernel: Int, stride: Int = 1, padding: Int = 0, bias: Bool = true) {
+  ///   - groups: groups of channels that do not see each other, at least 1.
+  ///   - initializer: of the weights; a bias is uniform in ±1/√fan-in, as PyTorch's.
+  public init(
+    _ name: String, channels: Int, kernel: Int, stride: Int = 1, padding: Int = 0, bias: Bool = true, groups: Int = 1,
+    initializer: Initializer = .pyTorchDefault
+  ) {
     self.name = name
     self.channels = channels
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
     self.hasBias = bias
+    self.groups = groups
+    self.initializer = initializer
   }
 
   /// `Convolution`.
@@ -45,20 +56,25 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
         expected: "channels, kernel and stride of at least 1 and a padding from 0 to kernel - 1"
           + " (the layer has channels \(channels), kernel \(kernel), stride \(stride), padding \(padding))")
     }
+    guard groups >= 1, channels % groups == 0, let inputs = input.first, inputs % groups == 0 else {
+      throw ShapeMismatch(
+        expected: "a number of channels that its \(groups) groups divide (the layer makes \(channels) channels)")
+    }
     return try windowedShape(input, channels: channels, geometry)
   }
 
   /// The weights, and the bias where there is one.
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let inputs = input.first, let name else { return [] }
-    let fanIn = inputs * kernel * kernel
+    let fanIn = inputs / groups * kernel * kernel
     let weight = ParameterSpecification(
-      name: "\(name).weight", shape: [channels, inputs, kernel, kernel], fanIn: fanIn)
+      name: "\(name).weight", shape: [channels, inputs / groups, kernel, kernel], fanIn: fanIn,
+      initializer: initializer)
     return hasBias ? [weight, ParameterSpecification(name: "\(name).bias", shape: [channels], fanIn: fanIn)] : [weight]
   }
 
-  func rectified() -> (any CompilableLayer)? {
-    if isRectified { return nil }
+  func activated(by activation: Activation) -> (any CompilableLayer)? {
+    if isRectified || activation != .relu { return nil }
     var copy = self
     copy.isRectified = true
     return copy
@@ -69,5 +85,15 @@ public struct Convolution: Layer, CompilableLayer, Rectifiable {
     let output = try compilation.emitForward()
     compiler.onBackward { try compilation.emitBackward(output) }
     return output
+  }
+}
+
+extension Convolution: CustomStringConvertible {
+  /// What decides the arithmetic. Checkpoints are compared by it: what is at its default is left out, so that those of
+  /// versions without it can be continued.
+  public var description: String {
+    "Convolution(name: \(name.debugDescription), channels: \(channels), kernel: \(kernel), stride: \(stride), "
+      + "padding: \(padding), hasBias: \(hasBias), isRectified: \(isRectified)"
+      + (groups == 1 ? "" : ", groups: \(groups)") + ")"
   }
 }

@@ -8,11 +8,18 @@ struct ConvolutionShape: Hashable {
   let geometry: WindowGeometry
   let hasBias: Bool
   let isRectified: Bool
+  var groups = 1
+  /// Of source and destination, and of the weights that the primitives read.
+  var precision = Precision.float32
 
   /// One grey or three colour channels: too few to be worth blocking.
   var hasImageSource: Bool { inputChannels <= 3 }
   var sourceShape: [Int] { [batch, inputChannels] + inputSize }
-  var weightsShape: [Int] { [outputChannels, inputChannels] + geometry.kernel }
+  /// Groups come first where there are several, so that all else divides by them.
+  var weightsShape: [Int] {
+    let grouped = [outputChannels / groups, inputChannels / groups] + geometry.kernel
+    return groups == 1 ? grouped : [groups] + grouped
+  }
   var destinationShape: [Int] { [batch, outputChannels] + outputSize }
 }
 
@@ -25,6 +32,8 @@ struct ConvolutionPrimitives {
   private let bias: MemoryDescriptor?
   private let anySource: MemoryDescriptor
   private let anyWeights: MemoryDescriptor
+  /// Gradients of weights are single precision.
+  private let anyWeightsGradient: MemoryDescriptor
   private let anyDestination: MemoryDescriptor
   /// What the source is when nothing is said: an image of few channels comes as it is, in NCHW. oneDNN has a kernel for
   /// that, and no copy is needed.
@@ -36,10 +45,11 @@ struct ConvolutionPrimitives {
     attributes = compiler.attributes
     rectifiedAttributes = compiler.rectifiedAttributes
     bias = shape.hasBias ? try .plain([shape.outputChannels]) : nil
-    anySource = try .any(shape.sourceShape)
-    anyWeights = try .any(shape.weightsShape)
-    anyDestination = try .any(shape.destinationShape)
-    freeSource = shape.hasImageSource ? try .plain(shape.sourceShape) : anySource
+    anySource = try .any(shape.sourceShape, shape.precision)
+    anyWeights = try .any(shape.weightsShape, shape.precision)
+    anyWeightsGradient = try .any(shape.weightsShape)
+    anyDestination = try .any(shape.destinationShape, shape.precision)
+    freeSource = shape.hasImageSource ? try .plain(shape.sourceShape, shape.precision) : anySource
   }
 
   func forward(
@@ -64,7 +74,7 @@ struct ConvolutionPrimitives {
     destinationGradient: MemoryDescriptor? = nil, hint: PrimitiveDescriptor
   ) throws(OneDNNError) -> PrimitiveDescriptor {
     try .convolutionBackwardWeights(
-      kernel, source: source ?? freeSource, weightsGradient: weightsGradient ?? anyWeights, biasGradient: bias,
+      kernel, source: source ?? freeSource, weightsGradient: weightsGradient ?? anyWeightsGradient, biasGradient: bias,
       destinationGradient: destinationGradient ?? anyDestination, shape.geometry, hint: hint, attributes, engine)
   }
 
@@ -108,12 +118,12 @@ final class ConvolutionCompilation {
     let shape = ConvolutionShape(
       batch: compiler.batchSize, inputChannels: input.shape[0], outputChannels: layer.channels,
       inputSize: Array(input.shape[1...]), outputSize: Array(output[1...]), geometry: layer.geometry,
-      hasBias: layer.hasBias, isRectified: layer.isRectified)
+      hasBias: layer.hasBias, isRectified: layer.isRectified, groups: layer.groups, precision: compiler.precision)
     let primitives = try ConvolutionPrimitives(shape, compiler)
     self.primitives = primitives
     let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .forward)
     let atHand = input.descriptor
-    forward = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
+    let forward = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
       try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
         try primitives.forward(kernel, source: shape.hasImageSource ? atHand : nil)
       } free: { () throws(OneDNNError) in
@@ -122,7 +132,13 @@ final class ConvolutionCompilation {
     }
     source = try compiler.reordered(input.tensor, to: forward.source, layer: site.label)
     let specifications = layer.parameters(input: input.shape)
-    weights = try compiler.makeParameter(specifications[0], physical: forward.weights)
+    self.forward = forward
+    // In single precision the arena has the layout that the forward pass reads. In bfloat16 every pass reads a copy, and
+    // it is the gradients that are written as they come.
+    let physical =
+      shape.precision == .float32
+      ? forward.weights : try primitives.backwardWeights(.direct, hint: forward).weightsGradient
+    weights = try compiler.makeParameter(specifications[0], physical: physical)
     bias =
       layer.hasBias
       ? try compiler.makeParameter(specifications[1], physical: .plain([layer.channels])) : nil
@@ -140,7 +156,9 @@ final class ConvolutionCompilation {
       shape, source: source.descriptor, output: descriptor, compiler)
     output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
-      (.source, source), (.weights, weights.value), (.destination, output.tensor),
+      (.source, source),
+      (.weights, try compiler.reordered(weights.value, to: forward.weights, layer: site.label)),
+      (.destination, output.tensor),
     ]
     if let bias { arguments.append((.bias, bias.value)) }
     try compiler.emit(forward, layer: site.label, .forward, arguments)
@@ -154,10 +172,10 @@ final class ConvolutionCompilation {
       compiler.markFinished(from: weights.offset)
       return
     }
-    guard let arrived = output.gradient else { return }
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
     var gradient = arrived.tensor
     if layer.isRectified && !output.gradientIsRectified {
-      gradient = try compiler.rectifyGradient(gradient, by: output, layer: site.label)
+      gradient = try compiler.rectifyGradient(arrived, by: output, layer: site.label)
     }
     try emitBackwardWeights(gradient)
     if input.requiresGradient { try emitBackwardData(gradient) }
@@ -181,7 +199,9 @@ final class ConvolutionCompilation {
   }
 
   private func emitBackwardData(_ gradient: Tensor) throws {
-    let (primitives, physical, forward) = (primitives, weights.physical, forward)
+    let (primitives, forward) = (primitives, forward)
+    // Weights that are copied into bfloat16 anyway are copied into the layout that suits best.
+    let physical: MemoryDescriptor? = shape.precision == .float32 ? weights.physical : nil
     let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .backwardData)
     let descriptor = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
       try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
@@ -191,7 +211,7 @@ final class ConvolutionCompilation {
         try primitives.backwardData(kernel, hint: forward)
       }
     }
-    input.gradient = try compiler.emitBackwardData(
-      descriptor, gradient: gradient, weights: weights, layer: site.label)
+    input.receive(
+      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights, layer: site.label))
   }
 }

@@ -29,7 +29,9 @@ enum ConvolutionRule {
   }
 
   private static func prefersWinograd(_ shape: ConvolutionShape, _ direction: PrimitiveRecord.Direction) -> Bool {
-    guard shape.geometry.kernel == [3, 3], shape.geometry.stride == [1, 1] else { return false }
+    guard shape.geometry.kernel == [3, 3], shape.geometry.stride == [1, 1], shape.groups == 1,
+      shape.precision == .float32
+    else { return false }
     // The transforms cost the same for few channels as for many; the weights' gradient spreads them over most work.
     let fewest = min(shape.inputChannels, shape.outputChannels)
     guard fewest >= (direction == .backwardWeights ? 16 : 32) else { return false }

@@ -1,44 +1,69 @@
-/// A fully connected layer: y = W x + b, with W of shape out × in.
-public struct Dense: Layer, CompilableLayer, Rectifiable {
+/// A fully connected layer: y = W x + b, with W of shape out × in; of tokens, to each alike.
+public struct Dense: Layer, CompilableLayer, Activatable {
   /// Prefix of the parameters' names.
   public let name: String?
   /// Output features.
   public let features: Int
   /// Whether each output has a bias.
   public let hasBias: Bool
+  /// Initial values of the weights.
+  public let initializer: Initializer
+  /// Initial values of the bias.
+  public let biasInitializer: Initializer
   /// A ReLU behind it was fused into the primitive.
   var isRectified = false
+  /// The parameters' full names, where they are not the usual ones.
+  var parameterNames: (weight: String, bias: String)?
 
   /// - Parameters:
   ///   - name: prefix of the parameters' names: `fc1` gives `fc1.weight` (out × in) and `fc1.bias` (out).
   ///   - features: output features, at least 1.
   ///   - bias: whether each output has a bias.
-  public init(_ name: String, _ features: Int, bias: Bool = true) {
+  ///   - initializer: of the weights.
+  ///   - biasInitializer: of the bias.
+  public init(
+    _ name: String, _ features: Int, bias: Bool = true, initializer: Initializer = .pyTorchDefault,
+    biasInitializer: Initializer = .pyTorchDefault
+  ) {
     self.name = name
     self.features = features
     self.hasBias = bias
+    self.initializer = initializer
+    self.biasInitializer = biasInitializer
+  }
+
+  /// A layer whose parameters are called otherwise.
+  init(
+    weightName: String, biasName: String, features: Int, initializer: Initializer, biasInitializer: Initializer
+  ) {
+    self.init(weightName, features, initializer: initializer, biasInitializer: biasInitializer)
+    parameterNames = (weightName, biasName)
   }
 
   /// `Dense`.
   public var kind: String { "Dense" }
 
-  /// (in) → (features).
+  /// (in) → (features), or (tokens, in) → (tokens, features).
   public func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] {
     guard features >= 1 else { throw ShapeMismatch(expected: "at least 1 output feature (the layer has \(features))") }
-    guard input.count == 1 else { throw ShapeMismatch(expected: "1 dimension: features (put Flatten() before it)") }
-    return [features]
+    guard input.count == 1 || input.count == 2 else {
+      throw ShapeMismatch(expected: "1 dimension: features (put Flatten() before it), or 2: tokens, features")
+    }
+    return input.dropLast() + [features]
   }
 
   /// The weights, and the bias where there is one.
   public func parameters(input: [Int]) -> [ParameterSpecification] {
-    guard let name, input.count == 1 else { return [] }
-    let weight = ParameterSpecification(name: "\(name).weight", shape: [features, input[0]], fanIn: input[0])
-    return hasBias
-      ? [weight, ParameterSpecification(name: "\(name).bias", shape: [features], fanIn: input[0])] : [weight]
+    guard let name, let inputs = input.last else { return [] }
+    let weight = ParameterSpecification(
+      name: parameterNames?.weight ?? "\(name).weight", shape: [features, inputs], fanIn: inputs, initializer: initializer)
+    let bias = ParameterSpecification(
+      name: parameterNames?.bias ?? "\(name).bias", shape: [features], fanIn: inputs, initializer: biasInitializer)
+    return hasBias ? [weight, bias] : [weight]
   }
 
-  func rectified() -> (any CompilableLayer)? {
-    if isRectified { return nil }
+  func activated(by activation: Activation) -> (any CompilableLayer)? {
+    if isRectified || activation != .relu { return nil }
     var copy = self
     copy.isRectified = true
     return copy
@@ -75,22 +100,37 @@ private final class DenseCompilation {
     let sourceShape = input.descriptor.shape
     let weightsShape = [layer.features] + sourceShape.dropFirst()
     self.weightsShape = weightsShape
-    let destinationShape = [compiler.batchSize, layer.features]
+    // Of tokens, each is a row; what reads them wants rows in order.
+    let isOfTokens = input.shape.count == 2
+    let precision = compiler.precision
+    let destinationShape = [sourceShape[0], layer.features]
+    let destination: MemoryDescriptor =
+      isOfTokens
+      ? try .plain(destinationShape, precision)
+      : try .any(destinationShape, site.index == compiler.logitsIndex ? .float32 : precision)
     let bias: MemoryDescriptor? = layer.hasBias ? try .plain([layer.features]) : nil
     let attributes = layer.isRectified ? compiler.rectifiedAttributes : compiler.attributes
     func make(_ source: MemoryDescriptor) throws(OneDNNError) -> PrimitiveDescriptor {
       try .innerProductForward(
-        source: source, weights: .any(weightsShape), bias: bias, destination: .any(destinationShape), attributes,
+        source: source, weights: .any(weightsShape, precision), bias: bias, destination: destination, attributes,
         compiler.engine)
     }
     forward = try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
       try make(input.descriptor)
     } free: { () throws(OneDNNError) in
-      try make(.any(sourceShape))
+      try make(.any(sourceShape, precision))
     }
     source = try compiler.reordered(input.tensor, to: forward.source, layer: site.label)
     let specifications = layer.parameters(input: input.shape)
-    weights = try compiler.makeParameter(specifications[0], physical: forward.weights)
+    // Where primitives read copies in bfloat16, the arena has the layout in which the gradients come.
+    var physical = forward.weights
+    if precision != .float32 {
+      physical = try PrimitiveDescriptor.innerProductBackwardWeights(
+        source: forward.source, weightsGradient: .any(weightsShape), biasGradient: bias,
+        destinationGradient: .any(destinationShape, precision), hint: forward, compiler.attributes, compiler.engine
+      ).weightsGradient
+    }
+    weights = try compiler.makeParameter(specifications[0], physical: physical)
     self.bias =
       layer.hasBias ? try compiler.makeParameter(specifications[1], physical: .plain([layer.features])) : nil
   }
@@ -98,11 +138,13 @@ private final class DenseCompilation {
   func emitForward() throws -> Value {
     let descriptor = forward.destination
     let output = Value(
-      shape: [layer.features], descriptor: descriptor, buffer: compiler.makeBuffer(descriptor),
+      shape: input.shape.dropLast() + [layer.features], descriptor: descriptor, buffer: compiler.makeBuffer(descriptor),
       requiresGradient: true, mayBeOverwritten: !layer.isRectified)
     output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
-      (.source, source), (.weights, weights.value), (.destination, output.tensor),
+      (.source, source),
+      (.weights, try compiler.reordered(weights.value, to: forward.weights, layer: site.label)),
+      (.destination, output.tensor),
     ]
     if let bias { arguments.append((.bias, bias.value)) }
     try compiler.emit(forward, layer: site.label, .forward, arguments)
@@ -110,10 +152,15 @@ private final class DenseCompilation {
   }
 
   func emitBackward(_ output: Value) throws {
-    guard let arrived = output.gradient else { return }
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
     var gradient = arrived.tensor
     if layer.isRectified && !output.gradientIsRectified {
-      gradient = try compiler.rectifyGradient(gradient, by: output, layer: site.label)
+      gradient = try compiler.rectifyGradient(arrived, by: output, layer: site.label)
+    }
+    if gradient.descriptor.precision != compiler.precision {
+      // The loss leaves single precision.
+      gradient = try compiler.reordered(
+        gradient, to: gradient.descriptor.with(compiler.precision), layer: site.label)
     }
     try emitBackwardWeights(gradient)
     if input.requiresGradient { try emitBackwardData(gradient) }
@@ -130,11 +177,11 @@ private final class DenseCompilation {
         source: source, weightsGradient: weights, biasGradient: bias, destinationGradient: gradient, hint: forward,
         compiler.attributes, compiler.engine)
     }
-    let (source, physical) = (source.descriptor, weights.physical)
+    let (source, physical, precision) = (source.descriptor, weights.physical, compiler.precision)
     let descriptor = try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
       try make(source, physical, gradient.descriptor)
     } free: { () throws(OneDNNError) in
-      try make(.any(source.shape), .any(weightsShape), .any(gradient.descriptor.shape))
+      try make(.any(source.shape, precision), .any(weightsShape), .any(gradient.descriptor.shape, precision))
     }
     try compiler.emitBackwardWeights(
       descriptor, source: self.source, gradient: gradient, weights: weights, bias: self.bias, layer: site.label)
@@ -150,13 +197,24 @@ private final class DenseCompilation {
         sourceGradient: source, weights: weights, destinationGradient: gradient, hint: forward, compiler.attributes,
         compiler.engine)
     }
-    let physical = weights.physical
+    let precision = compiler.precision
+    // Weights that are copied into bfloat16 anyway are copied into the layout that suits best.
+    let physical: MemoryDescriptor = precision == .float32 ? weights.physical : try .any(weightsShape, precision)
     let descriptor = try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
       try make(sourceDescriptor, physical, gradient.descriptor)
     } free: { () throws(OneDNNError) in
-      try make(.any(sourceDescriptor.shape), .any(weightsShape), .any(gradient.descriptor.shape))
+      try make(
+        .any(sourceDescriptor.shape, precision), .any(weightsShape, precision),
+        .any(gradient.descriptor.shape, precision))
     }
-    input.gradient = try compiler.emitBackwardData(
-      descriptor, gradient: gradient, weights: weights, layer: site.label)
+    input.receive(
+      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights, layer: site.label))
+  }
+}
+
+extension Dense: CustomStringConvertible {
+  /// What decides the arithmetic: checkpoints are compared by it.
+  public var description: String {
+    "Dense(name: \(name.debugDescription), features: \(features), hasBias: \(hasBias), isRectified: \(isRectified))"
   }
 }

@@ -15,6 +15,16 @@ public struct Dropout: Layer, CompilableLayer {
   /// The shape of the input.
   public func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
 
+  func check(_ description: String) throws(PlanError) { try Self.check(probability, description) }
+
+  /// Refuses what is not a probability of dropping elements.
+  static func check(_ probability: Double, _ description: String) throws(PlanError) {
+    guard probability >= 0 && probability < 1 else {
+      throw .value(
+        name: "\(description): probability", received: "\(probability)", expected: "a number of at least 0 and below 1")
+    }
+  }
+
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     try Pointwise(rectifies: false, dropProbability: probability * compiler.options.dropoutScale)
       .compile(input, site, compiler)

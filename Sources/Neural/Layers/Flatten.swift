@@ -16,7 +16,7 @@ public struct Flatten: Layer, CompilableLayer {
       shape: [input.shape.reduce(1, *)], descriptor: input.descriptor, buffer: input.buffer,
       requiresGradient: input.requiresGradient, mayBeOverwritten: input.mayBeOverwritten)
     if input.requiresGradient {
-      compiler.onBackward { input.gradient = output.gradient }
+      compiler.onBackward { output.gradients.forEach(input.receive) }
     }
     return output
   }

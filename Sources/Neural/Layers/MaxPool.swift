@@ -47,7 +47,7 @@ public struct MaxPool: Layer, CompilableLayer {
   private func compilePrimitive(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let shape = [compiler.batchSize] + (try windowedShape(input.shape, channels: nil, geometry))
     let descriptor = try PrimitiveDescriptor.maxPoolingForward(
-      source: input.descriptor, destination: .any(shape), geometry, compiler.attributes, compiler.engine)
+      source: input.descriptor, destination: .any(shape, input.descriptor.precision), geometry, compiler.attributes, compiler.engine)
     let destination = descriptor.destination
     let output = Value(
       shape: Array(shape.dropFirst()), descriptor: destination, buffer: compiler.makeBuffer(destination),
@@ -76,7 +76,7 @@ public struct MaxPool: Layer, CompilableLayer {
     _ input: Value, _ output: Value, workspace: Tensor?, hint: PrimitiveDescriptor, _ site: LayerSite,
     _ compiler: PlanCompiler
   ) throws {
-    guard let arrived = output.gradient else { return }
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
     let gradient = try compiler.reordered(arrived.tensor, to: output.descriptor, layer: site.label)
     let descriptor = try PrimitiveDescriptor.maxPoolingBackward(
       sourceGradient: input.descriptor, destinationGradient: gradient.descriptor, geometry, hint: hint,
@@ -88,7 +88,7 @@ public struct MaxPool: Layer, CompilableLayer {
     ]
     if let workspace { arguments.append((.workspace, workspace)) }
     try compiler.emit(descriptor, layer: site.label, .backwardData, arguments)
-    input.gradient = result
+    input.receive(result)
   }
 }
 

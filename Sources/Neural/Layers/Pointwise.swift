@@ -38,20 +38,27 @@ struct Pointwise: CompilableLayer {
   }
 
   private func emitForward(from source: Buffer, to output: Value, _ site: LayerSite, _ compiler: PlanCompiler) {
-    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
+    let (count, examples) = (output.descriptor.elementCount, compiler.batchSize)
     let (rectifies, threshold) = (rectifies, dropThreshold)
+    let (storage, byteCount) = (output.descriptor.precision.storage, output.descriptor.byteCount)
     let target = output.buffer
     let dropout = streamTemplate(site, compiler)
     compiler.emit("\(site.label) \(kind)", touching: [source, target]) { context in
       if threshold > 0 && context.isTraining {
         var dropout = dropout
         dropout.step = context.step
-        fw_dropout_forward(
-          source.floats, target.floats, examples, count / examples, context.firstExample, rectifies, &dropout)
+        if rectifies && storage == FW_FLOAT32 {
+          return fw_dropout_forward(
+            source.floats, target.floats, examples, count / examples, context.firstExample, true, &dropout)
+        }
+        if rectifies { fw_tensor_relu(storage, source.address, target.address, count) }
+        let rectified = rectifies ? target : source
+        fw_dropout_add(
+          storage, rectified.address, nil, target.address, examples, count / examples, context.firstExample, &dropout)
       } else if rectifies {
-        fw_relu_forward(source.floats, target.floats, count)
+        fw_tensor_relu(storage, source.address, target.address, count)
       } else if source !== target {
-        target.floats.update(from: source.floats, count: count)
+        target.address.copyMemory(from: source.address, byteCount: byteCount)
       }
     }
   }
@@ -59,27 +66,71 @@ struct Pointwise: CompilableLayer {
   private func emitBackward(
     _ input: Value, _ output: Value, _ site: LayerSite, _ compiler: PlanCompiler
   ) throws {
-    guard let arrived = output.gradient else { return }
-    // Mask and gradient must agree in layout; the gradient then changes in place.
-    let tensor = try compiler.reordered(arrived.tensor, to: output.descriptor, layer: site.label)
-    guard let gradient = tensor.buffer else { return }
-    let (count, examples) = (output.descriptor.floatCount, compiler.batchSize)
-    let scale = keepScale
-    let activations = output.buffer
-    let dropout = streamTemplate(site, compiler)
+    guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
+    // Mask and gradient must agree in layout.
+    let descriptor = output.descriptor
+    let (source, target) = try compiler.inPlace(arrived, as: descriptor, layer: site.label)
     let label = "\(site.label) \(kind) backward"
     if rectifies {
-      compiler.emit(label, touching: [activations, gradient]) { _ in
-        fw_relu_backward(activations.floats, gradient.floats, count, scale)
-      }
+      compiler.emitReLUBackward(output.buffer, source, to: target, descriptor, scale: keepScale, label: label)
     } else if dropThreshold > 0 {
-      compiler.emit(label, touching: [gradient]) { context in
-        var dropout = dropout
-        dropout.step = context.step
-        fw_dropout_backward(gradient.floats, examples, count / examples, context.firstExample, &dropout)
-      }
+      emitDropout(from: source, to: target, descriptor, label, site, compiler)
     }
-    input.gradient = Value.Gradient(descriptor: output.descriptor, buffer: gradient)
+    input.receive(Value.Gradient(descriptor: descriptor, buffer: target))
+  }
+
+  private func emitDropout(
+    from source: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, _ label: String, _ site: LayerSite,
+    _ compiler: PlanCompiler
+  ) {
+    let (count, examples) = (descriptor.elementCount, compiler.batchSize)
+    let (storage, dropout) = (descriptor.precision.storage, streamTemplate(site, compiler))
+    compiler.emit(label, touching: [source, target]) { context in
+      var dropout = dropout
+      dropout.step = context.step
+      fw_dropout_add(
+        storage, source.address, nil, target.address, examples, count / examples, context.firstExample, &dropout)
+    }
+  }
+
+  /// A dropout whose output is added to the other branch of a residual block.
+  func compile(_ input: Value, adding added: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
+    // Streams are counted per example, so an example's elements must lie together.
+    let wanted: MemoryDescriptor =
+      input.descriptor.hasContiguousExamples
+      ? input.descriptor : try .plain(input.descriptor.shape, input.descriptor.precision)
+    let source = try compiler.reordered(input.tensor, to: wanted, layer: site.label)
+    let second = try compiler.reordered(added.tensor, to: wanted, layer: site.label)
+    guard let sourceBuffer = source.buffer, let addend = second.buffer else { return input }
+    let isFree = sourceBuffer !== input.buffer || input.mayBeOverwritten
+    let target = isFree ? sourceBuffer : compiler.makeBuffer(wanted)
+    let output = Value(
+      shape: input.shape, descriptor: wanted, buffer: target,
+      requiresGradient: input.requiresGradient || added.requiresGradient, mayBeOverwritten: true)
+    let (count, examples, storage) = (wanted.elementCount, compiler.batchSize, wanted.precision.storage)
+    let dropout = streamTemplate(site, compiler)
+    compiler.emit("\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target]) { context in
+      guard context.isTraining else {
+        return fw_tensor_add(storage, sourceBuffer.address, addend.address, target.address, count)
+      }
+      var dropout = dropout
+      dropout.step = context.step
+      fw_dropout_add(
+        storage, sourceBuffer.address, addend.address, target.address, examples, count / examples,
+        context.firstExample, &dropout)
+    }
+    compiler.onBackward {
+      guard let gradient = try compiler.gradient(of: output, layer: site.label) else { return }
+      if input.requiresGradient {
+        // The gradient goes past the body unchanged, so the masked one gets bytes of its own.
+        let target = compiler.makeBuffer(gradient.descriptor)
+        emitDropout(
+          from: gradient.buffer, to: target, gradient.descriptor, "\(site.label) Dropout backward", site, compiler)
+        input.receive(Value.Gradient(descriptor: gradient.descriptor, buffer: target))
+      }
+      if added.requiresGradient { added.receive(gradient) }
+    }
+    return output
   }
 
   /// Everything of the stream's key that is known beforehand.

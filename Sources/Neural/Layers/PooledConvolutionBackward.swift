@@ -11,7 +11,7 @@ enum PooledConvolutionBackward {
     guard compiler.usesFusedKernels, compiler.options.convolution == .auto else { return false }
     let (geometry, kernel) = (shape.geometry, shape.geometry.kernel[0])
     guard [1, 3, 5].contains(kernel), geometry.kernel == [kernel, kernel], geometry.stride == [1, 1],
-      !shape.isRectified, shape.inputChannels % 16 == 0, shape.outputChannels % 16 == 0
+      !shape.isRectified, shape.groups == 1, shape.precision == .float32, shape.inputChannels % 16 == 0, shape.outputChannels % 16 == 0
     else { return false }
     // The pooling's pass works on the same blocks; without them it hands on a whole gradient.
     return try source == .blocked16(shape.sourceShape) && output == .blocked16(shape.destinationShape)
@@ -57,7 +57,7 @@ enum PooledConvolutionBackward {
     try compiler.emitReorder(weightsGradient, to: weights.gradient, layer: layer)
     if let bias { try compiler.emitReorder(biasGradient, to: bias.gradient, layer: layer) }
     if needsInputGradient {
-      input.gradient = result
+      input.receive(result)
       input.gradientIsRectified = isRectified
     }
   }

@@ -27,14 +27,17 @@ public struct ParameterSpecification: Sendable, Hashable {
   public let name: String
   /// Canonical shape: OIHW for convolutions, out × in for dense layers.
   public let shape: [Int]
-  /// Inputs that one output element is a sum over; the initial values are uniform in ±1/√fanIn (PyTorch's default).
+  /// Inputs that one output element is a sum over.
   public let fanIn: Int
+  /// Initial values.
+  public let initializer: Initializer
 
   /// - Parameters: as the properties of the same names.
-  public init(name: String, shape: [Int], fanIn: Int) {
+  public init(name: String, shape: [Int], fanIn: Int, initializer: Initializer = .pyTorchDefault) {
     self.name = name
     self.shape = shape
     self.fanIn = fanIn
+    self.initializer = initializer
   }
 }
 

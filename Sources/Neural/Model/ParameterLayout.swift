@@ -38,6 +38,8 @@ public struct ParameterTensor: Sendable, Hashable {
   public let physicalCount: Int
   /// Inputs that one output is a sum over.
   public let fanIn: Int
+  /// Initial values.
+  public let initializer: Initializer
 
   /// Elements in the canonical shape.
   public var elementCount: Int { shape.reduce(1, *) }

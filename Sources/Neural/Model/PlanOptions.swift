@@ -18,15 +18,19 @@ public struct PlanOptions: Sendable, Hashable {
   public var labelSmoothing: Double
   /// Key of the dropout streams.
   public var seed: UInt64
+  /// Precision of activations and of the weights that primitives read.
+  public var precision: Precision
 
   /// - Parameters: as the properties of the same names.
   public init(
-    convolution: ConvolutionAlgorithm = .auto, dropoutScale: Double = 1, labelSmoothing: Double = 0, seed: UInt64 = 0
+    convolution: ConvolutionAlgorithm = .auto, dropoutScale: Double = 1, labelSmoothing: Double = 0, seed: UInt64 = 0,
+    precision: Precision = .float32
   ) {
     self.convolution = convolution
     self.dropoutScale = dropoutScale
     self.labelSmoothing = labelSmoothing
     self.seed = seed
+    self.precision = precision
   }
 
   func validate() throws(PlanError) {

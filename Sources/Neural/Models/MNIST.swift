@@ -1,5 +1,4 @@
-/// Networks that the examples and the benchmarks share.
-public enum Models {
+extension Models {
   /// The network of the schedule_free package's MNIST example (and of PyTorch's): 1.2 million parameters, named as
   /// there.
   ///
@@ -19,7 +18,4 @@ public enum Models {
       Dense("fc2", 10)
     }
   }
-
-  /// The networks by name, for tools that take one as an argument.
-  public static let byName: [String: @Sendable () -> Sequential] = ["mnist": mnist]
 }

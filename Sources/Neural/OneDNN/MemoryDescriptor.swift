@@ -9,36 +9,47 @@ struct MemoryDescriptor: Equatable {
   init(_ raw: dnnl_memory_desc_t) { self.raw = raw }
 
   /// The layout that the primitive likes best.
-  static func any(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
-    try MemoryDescriptor(shape, tag: dnnl_format_tag_any)
+  static func any(_ shape: [Int], _ precision: Precision = .float32) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, precision, tag: dnnl_format_tag_any)
   }
 
   /// Dense row-major order: the canonical layout (NCHW, OIHW, out × in).
-  static func plain(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
+  static func plain(_ shape: [Int], _ precision: Precision = .float32) throws(OneDNNError) -> MemoryDescriptor {
     let tags = [dnnl_a, dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde]
     guard (1...tags.count).contains(shape.count) else {
       throw OneDNNError(call: "dnnl_memory_desc_init_by_tag", code: UInt32(dnnl_invalid_arguments.rawValue))
     }
-    return try MemoryDescriptor(shape, tag: tags[shape.count - 1])
+    return try MemoryDescriptor(shape, precision, tag: tags[shape.count - 1])
   }
 
   /// Images in blocks of 16 channels (nChw16c), which oneDNN's AVX-512 kernels use.
-  static func blocked16(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
-    try MemoryDescriptor(shape, tag: dnnl_aBcd16b)
+  static func blocked16(_ shape: [Int], _ precision: Precision = .float32) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, precision, tag: dnnl_aBcd16b)
   }
 
   /// The second dimension innermost: NHWC for images, OHWI for weights.
-  static func channelsLast(_ shape: [Int]) throws(OneDNNError) -> MemoryDescriptor {
-    try MemoryDescriptor(shape, tag: dnnl_acdb)
+  static func channelsLast(_ shape: [Int], _ precision: Precision = .float32) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, precision, tag: dnnl_acdb)
   }
 
-  private init(_ shape: [Int], tag: dnnl_format_tag_t) throws(OneDNNError) {
+  private init(_ shape: [Int], _ precision: Precision, tag: dnnl_format_tag_t) throws(OneDNNError) {
     var raw = dnnl_memory_desc_t()
     let dimensions = shape.map { dnnl_dim_t($0) }
     try check(
-      dnnl_memory_desc_init_by_tag(&raw, Int32(shape.count), dimensions, dnnl_f32, tag), "dnnl_memory_desc_init_by_tag")
+      dnnl_memory_desc_init_by_tag(&raw, Int32(shape.count), dimensions, precision.dataType, tag),
+      "dnnl_memory_desc_init_by_tag")
     self.raw = raw
   }
+
+  /// The same shape and layout with elements of another type.
+  func with(_ precision: Precision) -> MemoryDescriptor {
+    var copy = self
+    copy.raw.data_type = precision.dataType
+    return copy
+  }
+
+  /// The type of the elements. (Workspaces hold bytes, and are not asked.)
+  var precision: Precision { raw.data_type == dnnl_bf16 ? .bfloat16 : .float32 }
 
   /// Logical dimensions, without padding.
   var shape: [Int] { Self.prefix(of: raw.dims, count: Int(raw.ndims)) }
@@ -52,8 +63,8 @@ struct MemoryDescriptor: Equatable {
     return dnnl_memory_desc_get_size(&copy)
   }
 
-  /// Floats in memory, padding included.
-  var floatCount: Int { byteCount / MemoryLayout<Float>.stride }
+  /// Elements in memory, padding included.
+  var elementCount: Int { byteCount / precision.byteCount }
 
   /// Whether a primitive has still to choose the layout.
   var isAny: Bool { raw.format_kind == dnnl_format_kind_any }
@@ -65,7 +76,7 @@ struct MemoryDescriptor: Equatable {
   var hasContiguousExamples: Bool {
     guard raw.format_kind == dnnl_blocked, raw.ndims > 0 else { return false }
     let batch = Int(raw.dims.0)
-    return batch == Int(raw.padded_dims.0) && Int(raw.format_desc.blocking.strides.0) * batch == floatCount
+    return batch == Int(raw.padded_dims.0) && Int(raw.format_desc.blocking.strides.0) * batch == elementCount
   }
 
   /// The layout in oneDNN's notation, such as `ABcd16b16a`: letters from outermost to innermost, capital where blocked.
@@ -97,4 +108,8 @@ struct MemoryDescriptor: Equatable {
   private static func prefix<Tuple>(of tuple: Tuple, count: Int) -> [Int] {
     withUnsafeBytes(of: tuple) { bytes in bytes.bindMemory(to: dnnl_dim_t.self).prefix(count).map { Int($0) } }
   }
+}
+
+extension Precision {
+  fileprivate var dataType: dnnl_data_type_t { self == .bfloat16 ? dnnl_bf16 : dnnl_f32 }
 }

@@ -124,25 +124,56 @@ extension PrimitiveDescriptor {
     source: MemoryDescriptor, destination: MemoryDescriptor, _ geometry: WindowGeometry, _ attributes: Attributes,
     _ engine: Engine
   ) throws(OneDNNError) -> PrimitiveDescriptor {
-    var operation = dnnl_pooling_desc_t()
-    var (source, destination) = (source.raw, destination.raw)
-    try check(
-      dnnl_pooling_forward_desc_init(
-        &operation, dnnl_forward_training, dnnl_pooling_max, &source, &destination, geometry.strideDimensions,
-        geometry.kernelDimensions, geometry.paddingDimensions, geometry.paddingDimensions),
-      "dnnl_pooling_forward_desc_init")
-    return try make(&operation, attributes, engine)
+    try poolingForward(dnnl_pooling_max, source, destination, geometry, attributes, engine)
   }
 
   static func maxPoolingBackward(
     sourceGradient: MemoryDescriptor, destinationGradient: MemoryDescriptor, _ geometry: WindowGeometry,
     hint: PrimitiveDescriptor, _ attributes: Attributes, _ engine: Engine
   ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try poolingBackward(
+      dnnl_pooling_max, sourceGradient, destinationGradient, geometry, hint: hint, attributes, engine)
+  }
+
+  /// Padding does not count.
+  static func averagePoolingForward(
+    source: MemoryDescriptor, destination: MemoryDescriptor, _ geometry: WindowGeometry, _ attributes: Attributes,
+    _ engine: Engine
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try poolingForward(dnnl_pooling_avg_exclude_padding, source, destination, geometry, attributes, engine)
+  }
+
+  static func averagePoolingBackward(
+    sourceGradient: MemoryDescriptor, destinationGradient: MemoryDescriptor, _ geometry: WindowGeometry,
+    hint: PrimitiveDescriptor, _ attributes: Attributes, _ engine: Engine
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    try poolingBackward(
+      dnnl_pooling_avg_exclude_padding, sourceGradient, destinationGradient, geometry, hint: hint, attributes, engine)
+  }
+
+  private static func poolingForward(
+    _ algorithm: dnnl_alg_kind_t, _ source: MemoryDescriptor, _ destination: MemoryDescriptor,
+    _ geometry: WindowGeometry, _ attributes: Attributes, _ engine: Engine
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
+    var operation = dnnl_pooling_desc_t()
+    var (source, destination) = (source.raw, destination.raw)
+    try check(
+      dnnl_pooling_forward_desc_init(
+        &operation, dnnl_forward_training, algorithm, &source, &destination, geometry.strideDimensions,
+        geometry.kernelDimensions, geometry.paddingDimensions, geometry.paddingDimensions),
+      "dnnl_pooling_forward_desc_init")
+    return try make(&operation, attributes, engine)
+  }
+
+  private static func poolingBackward(
+    _ algorithm: dnnl_alg_kind_t, _ sourceGradient: MemoryDescriptor, _ destinationGradient: MemoryDescriptor,
+    _ geometry: WindowGeometry, hint: PrimitiveDescriptor, _ attributes: Attributes, _ engine: Engine
+  ) throws(OneDNNError) -> PrimitiveDescriptor {
     var operation = dnnl_pooling_desc_t()
     var (source, destination) = (sourceGradient.raw, destinationGradient.raw)
     try check(
       dnnl_pooling_backward_desc_init(
-        &operation, dnnl_pooling_max, &source, &destination, geometry.strideDimensions, geometry.kernelDimensions,
+        &operation, algorithm, &source, &destination, geometry.strideDimensions, geometry.kernelDimensions,
         geometry.paddingDimensions, geometry.paddingDimensions),
       "dnnl_pooling_backward_desc_init")
     return try make(&operation, attributes, engine, hint: hint)
