@@ -80,6 +80,6 @@ public struct TrainingData: Sendable {
     }
     let sets = "\(summary(training)), \(summary(test)), \(normalization)"
     // Said only of runs that have some: others are known by the same text as before there was any.
-    return augmentation == .none ? sets : sets + ", augmentation: \(augmentation)"
+    return augmentation.isNone ? sets : sets + ", augmentation: \(augmentation)"
   }
 }
