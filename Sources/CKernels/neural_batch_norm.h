@@ -33,11 +33,10 @@ typedef struct {
 } fw_operands;
 
 // The copies of a pass: for float32 and bfloat16, and for bfloat16 where the processor can convert to it.
-void fw_image_pass_float32(
-    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
-void fw_image_pass_bfloat16(
-    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
+#define FW_IMAGE_PASS_PARAMETERS \
+  const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums
+void fw_image_pass_float32(FW_IMAGE_PASS_PARAMETERS);
+void fw_image_pass_bfloat16(FW_IMAGE_PASS_PARAMETERS);
 #if defined(__x86_64__)
-void fw_image_pass_avx512bf16(
-    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums);
+void fw_image_pass_avx512bf16(FW_IMAGE_PASS_PARAMETERS);
 #endif

@@ -10,8 +10,7 @@
 #define FW_STORE(to, from) _mm256_storeu_si256((void *)(to), (__m256i)_mm512_cvtneps_pbh((__m512)*(from)))
 #include "neural_batch_norm_tiles.h"
 
-FW_TARGET void fw_image_pass_avx512bf16(
-    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *operands, double *sums) {
-  enter(layout, pass, operands, sums);
+FW_TARGET void fw_image_pass_avx512bf16(FW_IMAGE_PASS_PARAMETERS) {
+  enter(layout, pass, operands, sums, true);
 }
 #endif

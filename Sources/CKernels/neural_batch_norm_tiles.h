@@ -4,8 +4,16 @@
 //   FW_LOAD(to, from), FW_STORE(to, from)   16 elements between memory and an fw_f32x16
 #include "neural_batch_norm.h"
 
+typedef double fw_f64x8 __attribute__((vector_size(64)));
+
 #define FW_STEP static inline __attribute__((always_inline)) FW_TARGET
 #define FW_UNROLL _Pragma("clang loop unroll(full)")
+#define FW_NO_VECTORS _Pragma("clang loop vectorize(disable) unroll(disable)")
+
+// Not inlined, so that what happens at the edge does not swell every loop.
+static __attribute__((noinline)) void copy_part(FW_ELEMENT *to, const FW_ELEMENT *from, size_t count) {
+  FW_NO_VECTORS for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
 
 // A vector of `lanes` elements, of which those behind are zero.
 FW_STEP void load(fw_f32x16 *to, const void *from, size_t index, size_t lanes) {
@@ -14,7 +22,7 @@ FW_STEP void load(fw_f32x16 *to, const void *from, size_t index, size_t lanes) {
     FW_LOAD(to, source);
   } else {
     FW_ELEMENT part[FW_LANES] = {0};
-    for (size_t i = 0; i < lanes; i++) part[i] = source[i];
+    copy_part(part, source, lanes);
     FW_LOAD(to, part);
   }
 }
@@ -26,7 +34,7 @@ FW_STEP void store(void *to, size_t index, size_t lanes, const fw_f32x16 *from) 
   } else {
     FW_ELEMENT part[FW_LANES];
     FW_STORE(part, from);
-    for (size_t i = 0; i < lanes; i++) target[i] = part[i];
+    copy_part(target, part, lanes);
   }
 }
 
@@ -84,7 +92,10 @@ FW_STEP void step(
   load(&x, o->x, index, lanes);
   if (pass->kind == FW_PASS_STATISTICS) {
     fw_f32x16 deviation = x - factors[FW_MEAN];
-    for (size_t lane = lanes; lane < FW_LANES; lane++) deviation[lane] = 0;
+    if (lanes != FW_LANES) {
+      const fw_i32x16 numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+      deviation = FW_SELECT(numbers < (int32_t)lanes, deviation, zero);
+    }
     sums[0] += deviation;
     sums[1] += deviation * deviation;
     return;
@@ -103,19 +114,20 @@ FW_STEP void step(
   }
   fw_f32x16 dz;
   load(&dz, o->dy, index, lanes);
-  if (pass->second) {
+  if (pass->kind == FW_PASS_REDUCE && pass->second) {
     fw_f32x16 more;
     load(&more, o->dy2, index, lanes);
     dz += more;
   }
   if (pass->activation != FW_IDENTITY) {
     fw_f32x16 other;
-    if (pass->other) load(&other, o->other, index, lanes);
+    const bool has_other = pass->kind == FW_PASS_REDUCE && pass->other;
+    if (has_other) load(&other, o->other, index, lanes);
     if (pass->activation == FW_RELU) {
-      if (pass->other) u = other;
+      if (has_other) u = other;
       dz = FW_SELECT(u > zero, dz, zero);
     } else {
-      if (pass->other) u += other;
+      if (has_other) u += other;
       differentiate(pass->activation, &dz, &u);
     }
   }
@@ -172,9 +184,26 @@ FW_STEP void tile(
   }
 }
 
-FW_STEP void add_channels(double *sums, size_t channels, size_t channel, size_t count, const float *totals, size_t gap) {
-  for (size_t k = 0; k < 2; k++) {
-    for (size_t i = 0; i < count; i++) sums[k * channels + channel + i] += (double)totals[k * gap + i];
+// The sums of `count` channels from totals of [2][width * 16].
+FW_STEP void add_channels(
+    double *sums, size_t channels, size_t channel, size_t count, const fw_f32x16 *totals, size_t width) {
+  FW_UNROLL for (size_t k = 0; k < 2; k++) {
+    double *const to = sums + k * channels + channel;
+    if (count < FW_LANES) {
+      const float *const from = (const float *)(totals + k * width);
+      FW_NO_VECTORS for (size_t i = 0; i < count; i++) to[i] += (double)from[i];
+      continue;
+    }
+    FW_UNROLL for (size_t v = 0; v < width; v++) {
+      const fw_f32x16 total = totals[k * width + v];
+      fw_f64x8 halves[2], old[2];
+      memcpy(old, to + v * FW_LANES, sizeof old);
+      halves[0] = __builtin_convertvector(__builtin_shufflevector(total, total, 0, 1, 2, 3, 4, 5, 6, 7), fw_f64x8);
+      halves[1] = __builtin_convertvector(__builtin_shufflevector(total, total, 8, 9, 10, 11, 12, 13, 14, 15), fw_f64x8);
+      old[0] += halves[0];
+      old[1] += halves[1];
+      memcpy(to + v * FW_LANES, old, sizeof old);
+    }
   }
 }
 
@@ -189,7 +218,7 @@ FW_STEP void blocked(const fw_image_layout *l, const fw_pass *pass, const fw_ope
       for (size_t i = 0; i < FW_FACTORS; i++) factors[i] = o->factors[i] ? o->factors[i] + channel : NULL;
       fw_f32x16 totals[2];
       tile(pass, o, index, l->area, FW_LANES, 1, 4, FW_LANES, factors, totals);
-      if (sums_up(pass)) add_channels(sums, l->channels, channel, count, (const float *)totals, FW_LANES);
+      if (sums_up(pass)) add_channels(sums, l->channels, channel, count, totals, 1);
     }
   }
 }
@@ -220,7 +249,7 @@ FW_STEP void planes(const fw_image_layout *l, const fw_pass *pass, const fw_oper
 }
 
 FW_STEP void channels_last(const fw_image_layout *l, const fw_pass *pass, const fw_operands *o, double *sums) {
-  enum { WIDTH = 4, ROWS = 64 };
+  enum { ROWS = 64 };
   const size_t all = l->examples * l->area, channels = l->channels;
   for (size_t row = 0; row < all; row += ROWS) {
     const size_t rows = all - row < ROWS ? all - row : ROWS;
@@ -229,95 +258,99 @@ FW_STEP void channels_last(const fw_image_layout *l, const fw_pass *pass, const 
       const size_t index = row * channels + channel, left = channels - channel;
       const float *factors[FW_FACTORS];
       for (size_t i = 0; i < FW_FACTORS; i++) factors[i] = o->factors[i] ? o->factors[i] + channel : NULL;
-      fw_f32x16 totals[2 * WIDTH];
-      size_t width = 1, count = FW_LANES;
-      if (left >= WIDTH * FW_LANES) {
-        width = WIDTH;
-        count = WIDTH * FW_LANES;
-        tile(pass, o, index, rows, channels, WIDTH, 1, FW_LANES, factors, totals);
+      fw_f32x16 totals[8];
+      size_t count = FW_LANES;
+      if (left >= 4 * FW_LANES) {
+        count = 4 * FW_LANES;
+        tile(pass, o, index, rows, channels, 4, 1, FW_LANES, factors, totals);
+        if (sums_up(pass)) add_channels(sums, channels, channel, count, totals, 4);
+      } else if (left >= 2 * FW_LANES) {
+        count = 2 * FW_LANES;
+        tile(pass, o, index, rows, channels, 2, 2, FW_LANES, factors, totals);
+        if (sums_up(pass)) add_channels(sums, channels, channel, count, totals, 2);
       } else if (left >= FW_LANES) {
         tile(pass, o, index, rows, channels, 1, 4, FW_LANES, factors, totals);
+        if (sums_up(pass)) add_channels(sums, channels, channel, count, totals, 1);
       } else {
         count = left;
         tile(pass, o, index, rows, channels, 1, 1, left, factors, totals);
+        if (sums_up(pass)) add_channels(sums, channels, channel, count, totals, 1);
       }
-      if (sums_up(pass)) add_channels(sums, channels, channel, count, (const float *)totals, width * FW_LANES);
       channel += count;
     }
   }
 }
 
-// The values near the means, around which the statistics are summed: means over up to 16 of the first example's pixels.
+// Values near the means, around which the statistics are summed: means over up to 16 of the first example's pixels, in
+// plain NCHW those that follow one another, elsewhere from all over the image.
 FW_STEP void centre(const fw_image_layout *l, const void *x, float *means) {
-  const size_t samples = l->area < 16 ? l->area : 16;
-  for (size_t channel = 0; channel < l->channels; channel++) {
-    const size_t start = channel / l->block * l->block * l->area + channel % l->block;
-    float sum = 0;
-    for (size_t i = 0; i < samples; i++) {
-      float value;
-      fw_f32x16 vector;
-      load(&vector, x, start + i * l->area / samples * l->block, 1);
-      value = vector[0];
-      sum += value;
+  const size_t samples = l->area < FW_LANES ? l->area : FW_LANES;
+  const float factor = 1.0f / (float)samples;
+  if (l->block == 1) {
+    for (size_t channel = 0; channel < l->channels; channel++) {
+      fw_f32x16 values;
+      load(&values, x, channel * l->area, samples);
+      float sum = 0;
+      for (size_t lane = 0; lane < FW_LANES; lane++) sum += values[lane];
+      means[channel] = sum * factor;
     }
-    means[channel] = sum / (float)samples;
+    return;
+  }
+  for (size_t channel = 0; channel < l->channels; channel += FW_LANES) {
+    const size_t left = l->channels - channel, lanes = l->block == FW_LANES || left > FW_LANES ? FW_LANES : left;
+    const size_t start = channel / l->block * l->block * l->area + channel % l->block;
+    fw_f32x16 sum = {0};
+    for (size_t i = 0; i < samples; i++) {
+      fw_f32x16 values;
+      load(&values, x, start + i * l->area / samples * l->block, lanes);
+      sum += values;
+    }
+    sum *= factor;
+    memcpy(means + channel, &sum, sizeof sum);
   }
 }
 
 FW_STEP void walk(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
   if (layout->block == FW_LANES) {
     blocked(layout, pass, o, sums);
-  } else if (layout->block == layout->channels) {
+  } else if (layout->block == layout->channels && layout->block > 1) {
     channels_last(layout, pass, o, sums);
   } else {
     planes(layout, pass, o, sums);
   }
 }
 
-// Makes the common passes from constants; the others test in the loop what they read and write.
-FW_STEP void run(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
-#define FW_CASE(...) \
+// Makes kind and activation constants; what else is read and written is tested in the loop, for the same each time.
+FW_STEP void run(
+    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums, bool specialised) {
+#define FW_CASE(kind, activation) \
   do { \
-    const fw_pass constant = {__VA_ARGS__}; \
+    const fw_pass constant = {kind, activation, pass->other, pass->second, pass->writes}; \
     walk(layout, &constant, o, sums); \
     return; \
   } while (0)
-  const bool other = pass->other, second = pass->second, writes = pass->writes;
+  if (!specialised) {
+    walk(layout, pass, o, sums);
+    return;
+  }
   switch (pass->kind) {
-    case FW_PASS_STATISTICS: FW_CASE(FW_PASS_STATISTICS, FW_IDENTITY, false, false, false);
+    case FW_PASS_STATISTICS: FW_CASE(FW_PASS_STATISTICS, FW_IDENTITY);
     case FW_PASS_APPLY:
-      switch (pass->activation) {
-        case FW_IDENTITY: FW_CASE(FW_PASS_APPLY, FW_IDENTITY, other, false, true);
-        case FW_RELU:
-          if (other) FW_CASE(FW_PASS_APPLY, FW_RELU, true, false, true);
-          FW_CASE(FW_PASS_APPLY, FW_RELU, false, false, true);
-        case FW_GELU_TANH: FW_CASE(FW_PASS_APPLY, FW_GELU_TANH, other, false, true);
-        case FW_SILU: FW_CASE(FW_PASS_APPLY, FW_SILU, other, false, true);
-      }
-      return;
+      if (pass->activation == FW_RELU) FW_CASE(FW_PASS_APPLY, FW_RELU);
+      FW_CASE(FW_PASS_APPLY, pass->activation);
     case FW_PASS_REDUCE:
-      switch (pass->activation) {
-        case FW_IDENTITY:
-          if (!second && !writes) FW_CASE(FW_PASS_REDUCE, FW_IDENTITY, false, false, false);
-          FW_CASE(FW_PASS_REDUCE, FW_IDENTITY, false, second, writes);
-        case FW_RELU:
-          if (!other && !second && !writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, false, false, false);
-          if (other && !second && writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, true, false, true);
-          if (other && second && writes) FW_CASE(FW_PASS_REDUCE, FW_RELU, true, true, true);
-          FW_CASE(FW_PASS_REDUCE, FW_RELU, other, second, writes);
-        case FW_GELU_TANH: FW_CASE(FW_PASS_REDUCE, FW_GELU_TANH, other, second, writes);
-        case FW_SILU: FW_CASE(FW_PASS_REDUCE, FW_SILU, other, second, writes);
-      }
-      return;
+      if (pass->activation == FW_RELU) FW_CASE(FW_PASS_REDUCE, FW_RELU);
+      FW_CASE(FW_PASS_REDUCE, pass->activation);
     case FW_PASS_BACKWARD:
-      if (pass->activation == FW_RELU) FW_CASE(FW_PASS_BACKWARD, FW_RELU, false, false, true);
-      FW_CASE(FW_PASS_BACKWARD, FW_IDENTITY, false, false, true);
+      if (pass->activation == FW_RELU) FW_CASE(FW_PASS_BACKWARD, FW_RELU);
+      FW_CASE(FW_PASS_BACKWARD, FW_IDENTITY);
   }
 #undef FW_CASE
 }
 
 // The entry: a statistics pass finds its centres first.
-FW_STEP void enter(const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums) {
+FW_STEP void enter(
+    const fw_image_layout *layout, const fw_pass *pass, const fw_operands *o, double *sums, bool specialised) {
   if (pass->kind == FW_PASS_STATISTICS) centre(layout, o->x, o->out);
-  run(layout, pass, o, sums);
+  run(layout, pass, o, sums, specialised);
 }

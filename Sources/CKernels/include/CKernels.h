@@ -1,8 +1,10 @@
 #pragma once
 
+#include "AttentionKernels.h"
+#include "BFloat16Kernels.h"
 #include "DatasetKernels.h"
+#include "KernelStorage.h"
 #include "NeuralKernels.h"
 #include "NormalizationKernels.h"
-#include "ElementwiseKernels.h"
 #include "SpinWait.h"
 #include "UpdateKernels.h"

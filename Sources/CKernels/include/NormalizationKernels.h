@@ -1,4 +1,4 @@
-// Batch normalisation with its activation, and what a network does element by element to images in float32 or bfloat16.
+// Batch normalisation with its activation, over images in float32 or bfloat16.
 //
 // Ioffe and Szegedy, "Batch normalization", ICML 2015. A training step makes two passes forward (statistics; apply) and
 // two backward (reduce; apply). Between the passes of either pair lie a few operations per channel on sums in double
@@ -7,6 +7,8 @@
 // None of these allocates, and each sum has an order fixed by the shape and the processor's instruction set alone.
 #pragma once
 
+#include "KernelStorage.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,13 +16,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// How elements lie in memory. Arithmetic is in float32 either way.
-typedef enum {
-  FW_FLOAT32 = 0,
-  /// The upper half of a float32: uint16_t in C.
-  FW_BFLOAT16 = 1,
-} fw_storage;
 
 /// A batch of images in memory as [examples][channels / block, rounded up][area][block].
 ///
@@ -126,6 +121,23 @@ void fw_batch_norm_backward_channels(
 void fw_batch_norm_backward_apply(
     const fw_image_layout *layout, fw_storage storage, const fw_batch_norm_input *input, const void *dy, bool masks,
     const float *slope, const float *offset, void *dx);
+
+// Pooling.
+
+/// Max-pooling in windows of window x window (at most 15) that do not overlap, over images of layout->area / width rows
+/// of `width` pixels; rows and columns that do not fill a window are left out.
+///
+/// dst is as `layout`, with (height / window) (width / window) pixels. index, of a byte for each of its elements, says
+/// which of the window's elements (row by row; the first of several equal ones) was the largest. A NaN beats every
+/// number.
+void fw_image_max_pool_forward(
+    const fw_image_layout *layout, size_t width, size_t window, fw_storage storage, const void *src, void *dst,
+    uint8_t *index);
+
+/// The gradient of the source: diff at each window's largest element, zero elsewhere. `layout` is the source's.
+void fw_image_max_pool_backward(
+    const fw_image_layout *layout, size_t width, size_t window, fw_storage storage, const void *diff,
+    const uint8_t *index, void *diff_src);
 
 #ifdef __cplusplus
 }

@@ -25,29 +25,31 @@ extension PlanCompiler {
     return sum
   }
 
-  /// The gradient in the wanted layout, in bytes that may be changed.
-  func changeable(_ gradient: Value.Gradient, as wanted: MemoryDescriptor, layer: String) throws -> Buffer {
-    if gradient.descriptor == wanted && gradient.mayBeOverwritten { return gradient.buffer }
-    let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
-    try emitReorder(gradient.tensor, to: copy, layer: layer)
-    return copy.buffer ?? gradient.buffer
+  /// The gradient in the wanted layout, and bytes for a gradient of that layout computed from it, element by element:
+  /// its own where they may be changed.
+  func inPlace(
+    _ gradient: Value.Gradient, as wanted: MemoryDescriptor, layer: String
+  ) throws -> (source: Buffer, target: Buffer) {
+    let aligned = try reordered(gradient.tensor, to: wanted, layer: layer).buffer ?? gradient.buffer
+    let isFree = aligned !== gradient.buffer || gradient.mayBeOverwritten
+    return (aligned, isFree ? aligned : makeBuffer(wanted))
   }
 
   /// target = first + second, of one layout; target may be one of them.
   func emitAdd(_ first: Buffer, _ second: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, label: String) {
     let (count, storage) = (descriptor.elementCount, descriptor.precision.storage)
     emit(label, touching: [first, second, target]) { _ in
-      fw_sum(storage, first.address, second.address, target.address, count)
+      fw_tensor_add(storage, first.address, second.address, target.address, count)
     }
   }
 
-  /// Zeroes the gradient, in place, where a ReLU had put out zero, and multiplies the rest by `scale`.
+  /// target = gradient · scale where a ReLU had put out more than zero, else zero.
   func emitReLUBackward(
-    _ output: Buffer, _ gradient: Buffer, _ descriptor: MemoryDescriptor, scale: Float, label: String
+    _ output: Buffer, _ gradient: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, scale: Float, label: String
   ) {
     let (count, storage) = (descriptor.elementCount, descriptor.precision.storage)
-    emit(label, touching: [output, gradient]) { _ in
-      fw_rectify_backward(storage, output.address, gradient.address, count, scale)
+    emit(label, touching: [output, gradient, target]) { _ in
+      fw_tensor_relu_backward(storage, output.address, gradient.address, scale, target.address, count)
     }
   }
 }

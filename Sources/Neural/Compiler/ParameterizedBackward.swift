@@ -1,12 +1,11 @@
-internal import CKernels
-
 // What convolutions and dense layers have in common on the way back.
 extension PlanCompiler {
   /// Zeroes the gradient where the fused ReLU had put out zero.
   func rectifyGradient(_ gradient: Value.Gradient, by output: Value, layer: String) throws -> Tensor {
-    let buffer = try changeable(gradient, as: output.descriptor, layer: layer)
-    emitReLUBackward(output.buffer, buffer, output.descriptor, scale: 1, label: "\(layer) ReLU backward")
-    return Tensor(descriptor: output.descriptor, storage: .buffer(buffer))
+    let descriptor = output.descriptor
+    let (source, target) = try inPlace(gradient, as: descriptor, layer: layer)
+    emitReLUBackward(output.buffer, source, to: target, descriptor, scale: 1, label: "\(layer) ReLU backward")
+    return Tensor(descriptor: descriptor, storage: .buffer(target))
   }
 
   /// Gradients of weights and bias, straight into the arena where the primitive can write the weights' layout.

@@ -47,10 +47,16 @@ struct Pointwise: CompilableLayer {
       if threshold > 0 && context.isTraining {
         var dropout = dropout
         dropout.step = context.step
-        fw_dropout_forward(
-          source.floats, target.floats, examples, count / examples, context.firstExample, rectifies, &dropout)
+        if rectifies && storage == FW_FLOAT32 {
+          return fw_dropout_forward(
+            source.floats, target.floats, examples, count / examples, context.firstExample, true, &dropout)
+        }
+        if rectifies { fw_tensor_relu(storage, source.address, target.address, count) }
+        let rectified = rectifies ? target : source
+        fw_dropout_add(
+          storage, rectified.address, nil, target.address, examples, count / examples, context.firstExample, &dropout)
       } else if rectifies {
-        fw_rectify(storage, source.address, target.address, count)
+        fw_tensor_relu(storage, source.address, target.address, count)
       } else if source !== target {
         target.address.copyMemory(from: source.address, byteCount: byteCount)
       }
@@ -61,23 +67,30 @@ struct Pointwise: CompilableLayer {
     _ input: Value, _ output: Value, _ site: LayerSite, _ compiler: PlanCompiler
   ) throws {
     guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
-    // Mask and gradient must agree in layout; the gradient then changes in place.
-    let gradient = try compiler.changeable(arrived, as: output.descriptor, layer: site.label)
-    let (count, examples) = (output.descriptor.elementCount, compiler.batchSize)
-    let scale = keepScale
-    let activations = output.buffer
-    let dropout = streamTemplate(site, compiler)
+    // Mask and gradient must agree in layout.
+    let descriptor = output.descriptor
+    let (source, target) = try compiler.inPlace(arrived, as: descriptor, layer: site.label)
     let label = "\(site.label) \(kind) backward"
     if rectifies {
-      compiler.emitReLUBackward(activations, gradient, output.descriptor, scale: scale, label: label)
+      compiler.emitReLUBackward(output.buffer, source, to: target, descriptor, scale: keepScale, label: label)
     } else if dropThreshold > 0 {
-      compiler.emit(label, touching: [gradient]) { context in
-        var dropout = dropout
-        dropout.step = context.step
-        fw_dropout_backward(gradient.floats, examples, count / examples, context.firstExample, &dropout)
-      }
+      emitDropout(from: source, to: target, descriptor, label, site, compiler)
     }
-    input.receive(Value.Gradient(descriptor: output.descriptor, buffer: gradient))
+    input.receive(Value.Gradient(descriptor: descriptor, buffer: target))
+  }
+
+  private func emitDropout(
+    from source: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, _ label: String, _ site: LayerSite,
+    _ compiler: PlanCompiler
+  ) {
+    let (count, examples) = (descriptor.elementCount, compiler.batchSize)
+    let (storage, dropout) = (descriptor.precision.storage, streamTemplate(site, compiler))
+    compiler.emit(label, touching: [source, target]) { context in
+      var dropout = dropout
+      dropout.step = context.step
+      fw_dropout_add(
+        storage, source.address, nil, target.address, examples, count / examples, context.firstExample, &dropout)
+    }
   }
 
   /// Everything of the stream's key that is known beforehand.

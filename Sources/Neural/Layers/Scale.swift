@@ -41,7 +41,7 @@ public struct Scale: Layer, CompilableLayer {
   ) {
     let (count, storage, factor) = (descriptor.elementCount, descriptor.precision.storage, Float(factor))
     compiler.emit(label, touching: [source, target]) { _ in
-      fw_scale(storage, source.address, factor, target.address, count)
+      fw_tensor_scale(storage, source.address, factor, target.address, count)
     }
   }
 }
