@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "Report", targets: ["Report"]),
     .executable(name: "freewheel", targets: ["freewheel"]),
     .executable(name: "mnist", targets: ["mnist"]),
+    .executable(name: "cifar10", targets: ["cifar10"]),
     .executable(name: "schedules", targets: ["schedules"]),
     .executable(name: "convex", targets: ["convex"]),
   ],
@@ -69,6 +70,12 @@ let package = Package(
         "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "examples/mnist"),
+    .executableTarget(
+      name: "cifar10",
+      dependencies: [
+        "Datasets", "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "examples/cifar10"),
     .executableTarget(
       name: "schedules",
       dependencies: [

@@ -48,12 +48,18 @@ public struct SafetensorsFile: ~Copyable {
     return tensors[index]
   }
 
-  /// Checks that the file holds exactly these tensors, of these shapes.
+  /// Checks that the file holds exactly these tensors, of these shapes, and perhaps some others.
   ///
+  /// - Parameters:
+  ///   - expected: what must be there.
+  ///   - allowed: what may be there, of these shapes.
   /// - Throws: `SafetensorsError` naming the first tensor that is missing, of another shape, or not expected.
-  public func expect(_ expected: [(name: String, shape: [Int])]) throws {
+  public func expect(
+    _ expected: [(name: String, shape: [Int])], allowing allowed: [(name: String, shape: [Int])] = []
+  ) throws {
     for (name, shape) in expected { _ = try tensor(name, shape: shape) }
-    let names = Set(expected.map(\.name))
+    let names = Set((expected + allowed).map(\.name))
+    for (name, shape) in allowed where indexByName[name] != nil { _ = try tensor(name, shape: shape) }
     if let extra = tensors.first(where: { !names.contains($0.name) }) {
       throw SafetensorsError(path, tensor: extra.name, "is not one of the \(expected.count) tensors expected here")
     }
@@ -88,6 +94,41 @@ public struct SafetensorsFile: ~Copyable {
     var values = [Float](repeating: 0, count: tensor.count)
     try values.withUnsafeMutableBufferPointer { try read(name, shape: tensor.shape, into: $0) }
     return values
+  }
+
+  /// Reads a tensor of whole numbers, whatever type they are stored as.
+  ///
+  /// - Throws: `SafetensorsError` if it is missing, of another shape, or holds something that is no whole number of 64
+  ///   bits; `FileError` if reading fails.
+  public func integers(_ name: String, shape: [Int]? = nil) throws -> [Int] {
+    let tensor = try tensor(name, shape: shape)
+    func read<Element: FixedWidthInteger>(_: Element.Type) throws -> [Int] {
+      var values = [Element](repeating: 0, count: tensor.count)
+      try values.withUnsafeMutableBytes { try file.read(into: $0, at: dataOffset + tensor.byteRange.lowerBound) }
+      return try values.map { value in
+        guard let number = Int(exactly: Element(littleEndian: value)) else {
+          throw SafetensorsError(path, tensor: name, "holds \(value), which does not fit into 63 bits")
+        }
+        return number
+      }
+    }
+    switch tensor.type {
+    case .bool, .uint8: return try read(UInt8.self)
+    case .int8: return try read(Int8.self)
+    case .int16: return try read(Int16.self)
+    case .uint16: return try read(UInt16.self)
+    case .int32: return try read(Int32.self)
+    case .uint32: return try read(UInt32.self)
+    case .int64: return try read(Int64.self)
+    case .uint64: return try read(UInt64.self)
+    default:
+      return try floats(name).map { value in
+        guard let number = Int(exactly: value) else {
+          throw SafetensorsError(path, tensor: name, "holds \(value), expected whole numbers")
+        }
+        return number
+      }
+    }
   }
 
   /// Reads the elements in pieces and converts each.

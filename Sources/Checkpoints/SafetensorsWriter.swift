@@ -9,6 +9,8 @@ public struct TensorToWrite {
     case bytes(UnsafeRawBufferPointer)
     /// Float32 values.
     case floats([Float])
+    /// Whole numbers.
+    case integers([Int64])
     /// Float32 values that the closure writes, all of them, into the buffer it is handed. The buffer is reused from
     /// tensor to tensor, so that a model in another layout needs memory for its largest tensor only. It must not be
     /// kept.
@@ -37,6 +39,11 @@ public struct TensorToWrite {
   /// A float32 tensor from an array.
   public init(_ name: String, shape: [Int], floats: [Float]) {
     (self.name, type, self.shape, contents) = (name, .float32, shape, .floats(floats))
+  }
+
+  /// A tensor of 64-bit whole numbers from an array.
+  public init(_ name: String, shape: [Int], integers: [Int64]) {
+    (self.name, type, self.shape, contents) = (name, .int64, shape, .integers(integers))
   }
 
   /// A float32 tensor whose values the closure writes when they are needed.
@@ -87,6 +94,8 @@ public enum Safetensors {
       case .bytes(let bytes): try write(bytes, to: file, &written)
       case .floats(let values):
         try values.withUnsafeBufferPointer { try write(littleEndian($0), to: file, &written) }
+      case .integers(let values):
+        try values.map(\.littleEndian).withUnsafeBytes { try write($0, to: file, &written) }
       case .fill(let fill):
         let part = UnsafeMutableBufferPointer(rebasing: scratch[0..<(elementCount(tensor.shape) ?? 0)])
         try fill(part)
@@ -174,12 +183,19 @@ public enum Safetensors {
     switch tensor.contents {
     case .bytes(let buffer): found = buffer.count
     case .floats(let values): found = values.count * TensorType.float32.byteCount
+    case .integers(let values): found = values.count * TensorType.int64.byteCount
     case .fill: found = bytes.partialValue
     }
     // The convenience initialisers fix the type, but a caller may have changed it since.
-    if case .bytes = tensor.contents {
-    } else if tensor.type != .float32 {
-      throw SafetensorsError(path, tensor: tensor.name, "contents are float32, but the type is \(tensor.type.rawValue)")
+    let type: TensorType =
+      switch tensor.contents {
+      case .bytes: tensor.type
+      case .integers: .int64
+      case .floats, .fill: .float32
+      }
+    guard tensor.type == type else {
+      throw SafetensorsError(
+        path, tensor: tensor.name, "contents are \(type), but the type is \(tensor.type.rawValue)")
     }
     guard found == bytes.partialValue else {
       throw SafetensorsError(

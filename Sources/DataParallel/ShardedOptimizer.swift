@@ -73,6 +73,7 @@ public final class ShardedOptimizer {
   private let streamsY: Bool
   private let globalSums: [GlobalSum]
   private let sumCount: Int
+  private let sumCapacity: Int
   private let usesLoss: Bool
   /// This step's ``globalSums`` and behind them the loss; ``maximumSumCount`` numbers, owned by this object.
   private let totals: UnsafeMutablePointer<Double>
@@ -90,14 +91,16 @@ public final class ShardedOptimizer {
   ///     nodes or shared memory cannot be had.
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
+  ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    clipNorm: Double? = nil
+    clipNorm: Double? = nil, largestSum: Int = 0
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
-      groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, clipNorm: clipNorm)
+      groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, clipNorm: clipNorm,
+      largestSum: largestSum)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -110,15 +113,17 @@ public final class ShardedOptimizer {
   ///   - clipNorm: the largest Euclidean norm of the gradient of all groups that have joined. Nil: no clipping. The
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
+  ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    clipNorm: Double? = nil
+    clipNorm: Double? = nil, largestSum: Int = 0
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
-    let (exchange, note) = try Self.makeExchange(kind, communicator: communicator, layout: layout)
+    let (exchange, note) = try Self.makeExchange(
+      kind, communicator: communicator, layout: layout, sumCapacity: max(maximumSumCount, largestSum))
     let shard = layout.shard(rank: communicator.rank, of: communicator.size)
     let state = try rule.stateSlots.map { try AlignedBuffer(count: shard.count, for: "the shard of \($0.name)") }
     globalSums = rule.globalSums
@@ -129,6 +134,7 @@ public final class ShardedOptimizer {
     let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty
     reducedGradient = try needsWholeGradient ? AlignedBuffer(count: shard.count, for: "the summed gradient") : nil
     self.communicator = communicator
+    self.sumCapacity = max(maximumSumCount, largestSum)
     self.layout = layout
     self.clipNorm = clipNorm
     self.exchange = exchange
@@ -162,14 +168,14 @@ public final class ShardedOptimizer {
   public func close() throws { try exchange.close() }
 
   private static func makeExchange(
-    _ kind: ExchangeKind, communicator: Communicator, layout: BucketLayout
+    _ kind: ExchangeKind, communicator: Communicator, layout: BucketLayout, sumCapacity: Int
   ) throws -> (any Exchange, String?) {
     var note: String?
     if kind == .shared {
       let node = try communicator.splitByNode()
       if try communicator.allReduceMin(node.size) == communicator.size {
         do {
-          return (try SharedExchange(node: node, layout: layout), nil)
+          return (try SharedExchange(node: node, layout: layout, sumCapacity: sumCapacity), nil)
         } catch let error as SharedWindowError {
           note = "using the flat exchange: \(error)"
         }
@@ -179,7 +185,29 @@ public final class ShardedOptimizer {
       try node.free()
     }
     let collective: ExchangeKind = kind == .shared ? .flat : kind
-    return (try CollectiveExchange(kind: collective, communicator: communicator, layout: layout), note)
+    let made = try CollectiveExchange(
+      kind: collective, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
+    return (made, note)
+  }
+
+  // MARK: - Sums
+
+  /// Replaces each of `count` numbers by its sum over the ranks, added in rank order in double precision: the same bits
+  /// on every rank and in every exchange. For what a network must know of the batches of all ranks, as normalisations
+  /// over all of them do.
+  ///
+  /// Collective: every rank takes the same sums in the same order, at any time outside
+  /// ``finishStep(stopRequested:loss:)``. Allocates nothing.
+  ///
+  /// - Parameters:
+  ///   - values: the numbers, which become sums.
+  ///   - count: how many; at most the `largestSum` that the object was made for.
+  /// - Throws: ``DataParallelError/wrongElementCount(what:expected:found:)``; `MPIError`.
+  public func sumOverRanks(_ values: UnsafeMutablePointer<Double>, count: Int) throws {
+    guard count <= sumCapacity else {
+      throw DataParallelError.wrongElementCount(what: "a sum over the ranks", expected: sumCapacity, found: count)
+    }
+    try exchange.sum(values, count: count)
   }
 
   // MARK: - The step

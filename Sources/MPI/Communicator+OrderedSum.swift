@@ -14,6 +14,18 @@ extension Communicator {
     return value
   }
 
+  /// The sums of several numbers per rank, each added in rank order in double precision, with one collective.
+  ///
+  /// - Parameter values: as many numbers on every rank.
+  /// - Throws: `MPIError`.
+  public func sumInRankOrder(_ values: [Double]) throws -> [Double] {
+    var (values, scratch) = (values, [Double](repeating: 0, count: size * values.count))
+    try values.withUnsafeMutableBufferPointer { values in
+      try scratch.withUnsafeMutableBufferPointer { try sumInRankOrder(values, scratch: $0) }
+    }
+    return values
+  }
+
   /// Replaces each number by its sum over all ranks, added in rank order in double precision, with one collective.
   /// Allocates nothing.
   ///

@@ -9,16 +9,20 @@ final class Evaluator {
   private let count: Int
   private let share: Range<Int>
   private let world: Communicator
+  private let mirrored: Bool
 
-  /// - Parameter limit: evaluates so many of the first examples at most; nil: all.
+  /// - Parameters:
+  ///   - limit: evaluates so many of the first examples at most; nil: all.
+  ///   - mirrored: averages the outputs for each image and its mirror image.
   /// - Throws: `DatasetError` if the normalisation does not fit the data.
   init(
     plan: Plan, test: LabeledImages, limit: Int? = nil, normalization: Normalization, on world: Communicator,
-    evaluateOn: EvaluateOn
+    evaluateOn: EvaluateOn, mirrored: Bool = false
   ) throws {
     self.plan = plan
     self.world = world
-    assembler = try BatchAssembler(test, normalization: normalization)
+    self.mirrored = mirrored
+    assembler = try BatchAssembler(test, normalization: normalization, format: plan.batchFormat)
     count = min(test.count, limit ?? test.count)
     switch evaluateOn {
     case .all: share = evaluationShare(count: count, rank: world.rank, of: world.size)
@@ -32,8 +36,8 @@ final class Evaluator {
     var correct = 0
     for first in stride(from: share.lowerBound, to: share.upperBound, by: plan.batchSize) {
       let examples = first..<min(first + plan.batchSize, share.upperBound)
-      assembler.fill(examples, into: plan.inputPointer, labels: plan.labelPointer)
-      let result = try plan.evaluate(count: examples.count)
+      assembler.fill(examples, into: plan.inputAddress, labels: plan.labelAddress)
+      let result = try plan.evaluate(count: examples.count, mirrored: mirrored)
       lossSum += result.lossSum
       correct += result.correct
     }

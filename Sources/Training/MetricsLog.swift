@@ -43,7 +43,7 @@ final class MetricsLog: TrainingListener {
         "accuracy": optional(m.accuracy), "best_accuracy": optional(m.bestAccuracy),
         "images_per_second": .number(m.imagesPerSecond), "step_milliseconds": .number(m.stepMilliseconds),
         "exchange_milliseconds": .number(m.exchangeMilliseconds), "wait_milliseconds": .number(m.waitMilliseconds),
-        "stopped": .flag(m.stopped), "seconds": .number(m.seconds),
+        "peak_memory_bytes": .integer(m.peakMemoryBytes), "stopped": .flag(m.stopped), "seconds": .number(m.seconds),
       ])
     }
   }

@@ -29,6 +29,8 @@ final class RunCheckpoints {
   private let plan: Plan
   private let optimizer: ShardedOptimizer
   private let settings: RunSettings
+  /// Batches of a rank in a step.
+  private let batchesPerStep: Int
   /// The run folder, open for writing; on rank zero only.
   private let run: OpenRun?
 
@@ -45,15 +47,16 @@ final class RunCheckpoints {
     self.plan = plan
     self.optimizer = optimizer
     self.settings = settings
+    batchesPerStep = options.accumulate
     let isRoot = world.rank == 0
 
     let start = try world.agree(on: "the checkpoint to resume") {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
-    try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
+    let lack = try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
     let progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
     self.progress = progress
-    notice = start?.notice
+    notice = lack ?? start?.notice
 
     // Only now, with everything checked, is anything written.
     let hosts = try world.allGather(MPIRuntime.hostName)
@@ -73,18 +76,28 @@ final class RunCheckpoints {
 
   /// Saves a checkpoint of the state after `progress.step` steps. Collective.
   ///
-  /// - Parameter accuracy: accuracy at x after this step, if it was evaluated: the best checkpoint is kept by it.
+  /// - Parameters:
+  ///   - accuracy: accuracy at x after this step, if it was evaluated: the best checkpoint is kept by it.
+  ///   - statistics: running statistics at x; those of training are the plan's.
   /// - Returns: the folder, on rank zero.
   /// - Throws: on every rank, if the checkpoint could not be written or holds something else than numbers; earlier
   ///   ones are then as they were.
-  func save(_ progress: RunProgress, accuracy: Double?) throws -> (path: String, warnings: [String])? {
+  func save(
+    _ progress: RunProgress, accuracy: Double?, statistics: [Float]
+  ) throws -> (path: String, warnings: [String])? {
     let slots = optimizer.rule.stateSlots
     var arenas: [AlignedBuffer] = []
     for slot in slots.indices {
       if let arena = try optimizer.gatherState(slot: slot) { arenas.append(arena) }
     }
+    let savedStatistics = SavedStatistics(plan: plan)
+    let running = try savedStatistics.optimizerTensors(on: world)
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
       guard let run else { return nil }
+      if let value = statistics.first(where: { !$0.isFinite }) {
+        throw TrainingError.diverged(
+          what: "a running statistic at x", value: Double(value), step: progress.step)
+      }
       try refuseDivergence(arenas, step: progress.step)
       try run.metrics.synchronize()
       let evaluationSlot = optimizer.rule.evaluationSlot
@@ -92,8 +105,11 @@ final class RunCheckpoints {
       for (index, slot) in slots.enumerated() where index != evaluationSlot {
         optimizerTensors += tensors(of: arenas[index], prefix: slot.name + ".")
       }
+      let model =
+        tensors(of: arenas[evaluationSlot], prefix: "")
+        + savedStatistics.modelTensors(statistics, batches: progress.step * batchesPerStep)
       let saved = try run.store.save(
-        step: progress.step, model: tensors(of: arenas[evaluationSlot], prefix: ""), optimizer: optimizerTensors,
+        step: progress.step, model: model, optimizer: optimizerTensors + running,
         metadata: ["format": "pt"], metric: accuracy,
         state: SavedState(progress: progress, counters: optimizer.counters, settings: settings))
       return (saved.folder.string, saved.warnings)
@@ -154,10 +170,12 @@ final class RunCheckpoints {
     }
   }
 
-  /// Puts parameters and optimizer state where the run starts.
+  /// Puts parameters, running statistics and optimizer state where the run starts.
+  ///
+  /// - Returns: what the initial weights lack, in words, on rank zero.
   private static func initialise(
     from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, world: Communicator
-  ) throws {
+  ) throws -> String? {
     let resumes = try world.broadcast(value: start?.point != nil, root: 0)
     if resumes {
       let slots = optimizer.rule.stateSlots
@@ -173,16 +191,23 @@ final class RunCheckpoints {
       }
       let counters: OptimizerCounters = try world.broadcast(value: start?.state?.counters, root: 0)
       try optimizer.restore(counters: counters, arenas: arenas)
+      try SavedStatistics(plan: plan).restore(from: start?.point?.checkpoint, on: world)
     } else if let path = options.initialWeights {
+      var lack: String?
       let arena = try loadedArena(plan: plan, world: world) { arena in
         let file = try SafetensorsFile(FilePath(path))
-        try file.expect(plan.layout.tensors.map { (name: $0.name, shape: $0.shape) })
+        let saved = SavedStatistics(plan: plan)
+        try saved.check(file)
         try read(file, prefix: "", into: arena, plan: plan)
+        (plan.runningStatistics, lack) = try saved.values(of: file)
       }
+      plan.runningStatistics = try world.broadcast(value: plan.runningStatistics, root: 0)
       try optimizer.initializeParameters { $0.update(from: arena.pointer, count: arena.count) }
+      return lack
     } else {
       try optimizer.initializeParameters { try plan.initializeParameters(seed: options.seed, into: $0) }
     }
+    return nil
   }
 
   /// An arena that rank zero fills from a file, on every rank.

@@ -10,7 +10,7 @@ struct RunSettings: Codable, Equatable {
 
   init(
     program: String, options: TrainingOptions, rule: any UpdateRule, layout: ParameterLayout, network: Sequential,
-    data: TrainingData, rankCount: Int, totalSteps: Int
+    data: TrainingData, precision: Precision, rankCount: Int, totalSteps: Int
   ) {
     values = [
       "program": program,
@@ -32,6 +32,10 @@ struct RunSettings: Codable, Equatable {
       // Shared and flat exchange give the same bits; only MPI's own order of sums is something else.
       "gradient sums": options.exchange == .allreduce ? "MPI's order" : "fixed tree",
     ]
+    // As above: only what differs from what there was before these flags.
+    if precision != .float32 { values["precision"] = precision.rawValue }
+    if options.batchStatistics != .rank { values["batch-statistics"] = options.batchStatistics.rawValue }
+    if let threads = options.threadsPerRank { values["threads-per-rank"] = "\(threads)" }
     // Only what was given: a run saved by a version without these flags can be continued.
     for (name, text) in options.parameterGroups.settings { values[name] = text }
     for setting in rule.hyperparameters { values[setting.name.rawValue] = setting.value }
@@ -45,9 +49,16 @@ struct RunSettings: Codable, Equatable {
     return fingerprint
   }
 
-  /// Settings that may differ when a run continues: they divide the same global batch otherwise, which changes the
+  /// Settings that may differ when a run continues: they divide the same work otherwise, which changes the
   /// last bits but not the meaning of a step.
-  private static let divisionOfBatch: Set<String> = ["ranks", "batch-size", "accumulate", "parameter layout"]
+  private static let divisionOfBatch: Set<String> = [
+    "ranks", "batch-size", "accumulate", "parameter layout", "threads-per-rank",
+  ]
+
+  /// Settings that are not saved where they have these values.
+  private static let defaults = [
+    "precision": Precision.float32.rawValue, "batch-statistics": BatchStatistics.rank.rawValue,
+  ]
 
   /// Compares the settings of a checkpoint with those of this run. A hyperparameter that the checkpoint says nothing of
   /// was at the method's default: the version that saved it did not have it yet.
@@ -58,10 +69,10 @@ struct RunSettings: Codable, Equatable {
     // What explains most comes first: another optimizer has other hyperparameters as well.
     let first = ["program", "model", "optimizer"]
     let names = first + Set(values.keys).union(saved.values.keys).subtracting(first).sorted()
-    let defaults = try defaultHyperparameters()
+    let defaults = try defaultHyperparameters().merging(Self.defaults) { first, _ in first }
     for name in names where !Self.divisionOfBatch.contains(name) {
       let before = saved.values[name] ?? defaults[name] ?? "nothing"
-      let now = values[name] ?? "nothing"
+      let now = values[name] ?? Self.defaults[name] ?? "nothing"
       guard before == now else {
         throw TrainingError.otherSettings(path: path, setting: name, saved: before, given: now)
       }

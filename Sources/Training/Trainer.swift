@@ -33,7 +33,9 @@ public final class Trainer {
   private let accumulated: AlignedBuffer?
   private var clock = StepClock()
   private var progress: RunProgress
-  private let startNotice: String?
+  private let startNotices: [String]
+  /// What batch normalisation uses in evaluation; nil for a network without it.
+  private let statistics: EvaluationStatistics?
 
   /// The name of the running executable.
   public static var programName: String {
@@ -66,6 +68,10 @@ public final class Trainer {
     self.data = data
     try options.fingerprint(program: program).verify(over: world)
     let globalBatch = options.batchSize * options.accumulate * world.size
+    if let threads = options.threadsPerRank {
+      try world.agree(on: "threads") { try ComputeThreads.set(threads) }
+    }
+    let choice = try PrecisionChoice.agree(options, on: world)
     let (sampler, plan) = try world.agree(on: "network and data") {
       try Self.check(data, fits: network)
       let sampler = try Sampler(
@@ -75,7 +81,7 @@ public final class Trainer {
         network, batchSize: options.batchSize,
         options: PlanOptions(
           convolution: options.convolution, dropoutScale: options.dropoutScale,
-          labelSmoothing: options.labelSmoothing, seed: options.seed))
+          labelSmoothing: options.labelSmoothing, seed: options.seed, precision: choice.precision))
       guard plan.classCount >= data.training.classCount else {
         throw TrainingError.tooFewOutputs(
           outputs: plan.classCount, classes: data.training.classCount, data: data.training.name)
@@ -98,21 +104,29 @@ public final class Trainer {
     self.groups = groups
     settings = RunSettings(
       program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
-      rankCount: world.size, totalSteps: totalSteps)
+      precision: choice.precision, rankCount: world.size, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
     let buckets = try BucketLayout(
       elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset))
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      clipNorm: options.clipNorm)
+      clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1)
+    if options.poolsStatistics(over: world) {
+      let optimizer = optimizer
+      plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
+    }
     accumulated = try options.accumulate > 1 ? AlignedBuffer(count: plan.layout.count, for: "accumulation") : nil
     plan.lossScale = 1 / Float(globalBatch)
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
     assembler = try BatchAssembler(
-      data.training, normalization: data.normalization, augmentation: data.augmentation, seed: options.seed)
+      data.training, normalization: data.normalization, format: plan.batchFormat, augmentation: data.augmentation,
+      seed: options.seed)
+    statistics = try EvaluationStatistics(
+      plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world)
     evaluator = try Evaluator(
-      plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn)
+      plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn,
+      mirrored: options.evaluateMirrored)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil
@@ -123,7 +137,8 @@ public final class Trainer {
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, on: world)
     progress = checkpoints.progress
-    startNotice = checkpoints.notice
+    startNotices = [choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
+      .compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }
@@ -161,7 +176,7 @@ public final class Trainer {
   public func run() throws -> Int32 {
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
-    if let note = startNotice { try report(.notice(note)) }
+    for note in startNotices { try report(.notice(note)) }
     if progress.step >= totalSteps {
       let position = "step \(progress.step) of \(totalSteps)"
       try report(.notice("the run is at \(position) already: there is nothing to train, and nothing is written"))
@@ -178,7 +193,9 @@ public final class Trainer {
       let evaluates = isDue(options.evaluateEvery) || isLast
       // Whoever asked for the stop may not wait long: what was learned is saved before it is evaluated.
       progress.seconds = clock.sinceStart
-      if stopped && evaluates { _ = try checkpoints.save(progress, accuracy: nil) }
+      if stopped && evaluates {
+        _ = try checkpoints.save(progress, accuracy: nil, statistics: try statisticsToSave())
+      }
       if evaluates { evaluation = try evaluate() }
       if isDue(options.checkpointEvery) || isLast || stopped {
         try save(accuracy: evaluates ? evaluation?.accuracy : nil)
@@ -187,7 +204,7 @@ public final class Trainer {
     }
     clock.pause()
     if evaluation == nil && !stopped { evaluation = try evaluate() }
-    try report(.summary(summary(evaluation: evaluation, stopped: stopped)))
+    try report(.summary(try summary(evaluation: evaluation, stopped: stopped)))
     return stopped ? StopSignal.exitCode : EXIT_SUCCESS
   }
 
@@ -214,7 +231,7 @@ public final class Trainer {
       if let accumulated { try plan.bind(gradients: part == 0 ? optimizer.gradients : accumulated.pointer) }
       assembler.fill(
         sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
-        into: plan.inputPointer, labels: plan.labelPointer)
+        into: plan.inputAddress, labels: plan.labelAddress)
       lossSum += try plan.forward(step: progress.step, firstExample: first)
       try backward(part: part)
     }
@@ -245,10 +262,7 @@ public final class Trainer {
 
   private func evaluate() throws -> EvaluationMetrics {
     let start = monotonicSeconds()
-    try optimizer.writeEvaluationPoint()
-    let result = try evaluator.run()
-    let trainingLoss = try trainingEvaluator?.run().loss
-    try optimizer.restoreGradientPoint()
+    let (result, trainingLoss) = try atEvaluationPoint { (try evaluator.run(), try trainingEvaluator?.run().loss) }
     let metrics = EvaluationMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), loss: try finite(result.loss, "the test loss at x"),
       accuracy: result.accuracy,
@@ -262,6 +276,15 @@ public final class Trainer {
     return metrics
   }
 
+  /// Runs `body` with x in the arena and the statistics of x in the plan, then puts back what training goes on from, to
+  /// the last bit.
+  private func atEvaluationPoint<R>(_ body: () throws -> R) throws -> R {
+    try optimizer.writeEvaluationPoint()
+    let result = try statistics.map { try $0.use(step: progress.step, body) } ?? body()
+    try optimizer.restoreGradientPoint()
+    return result
+  }
+
   /// Ends a run that computes with something else than numbers. The value is the same on every rank, so all end
   /// together.
   private func finite(_ value: Double, _ what: String) throws -> Double {
@@ -269,9 +292,18 @@ public final class Trainer {
     return value
   }
 
+  /// The statistics at x: of the evaluation that was just made, or computed for the checkpoint.
+  private func statisticsToSave() throws -> [Float] {
+    guard let statistics else { return [] }
+    if statistics.areKnown(step: progress.step) { return try statistics.values(step: progress.step) }
+    return try atEvaluationPoint { plan.runningStatistics }
+  }
+
   private func save(accuracy: Double?) throws {
     let start = monotonicSeconds()
-    guard let saved = try checkpoints.save(progress, accuracy: accuracy) else { return }
+    guard let saved = try checkpoints.save(progress, accuracy: accuracy, statistics: try statisticsToSave()) else {
+      return
+    }
     for warning in saved.warnings { try report(.notice(warning)) }
     try report(
       .checkpoint(
@@ -297,13 +329,15 @@ public final class Trainer {
           seconds: clock.sinceStart)))
   }
 
-  private func summary(evaluation: EvaluationMetrics?, stopped: Bool) -> SummaryMetrics {
+  private func summary(evaluation: EvaluationMetrics?, stopped: Bool) throws -> SummaryMetrics {
+    let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
     let times = clock.total
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
-      waitMilliseconds: times.waitMilliseconds, stopped: stopped, seconds: clock.sinceStart,
+      waitMilliseconds: times.waitMilliseconds, peakMemoryBytes: peakMemory, stopped: stopped,
+      seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
   }
 

@@ -88,6 +88,8 @@ public struct SummaryMetrics: Sendable {
   public var exchangeMilliseconds: Double
   /// The part of it spent waiting for slower ranks.
   public var waitMilliseconds: Double
+  /// The most memory that a rank had resident at a time, in bytes; 0 where the system does not say.
+  public var peakMemoryBytes: Int
   /// True if the run stopped on request before its end.
   public var stopped: Bool
   /// Seconds since this process started the run.

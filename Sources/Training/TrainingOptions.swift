@@ -1,6 +1,7 @@
 import ArgumentParser
 import DataParallel
 import Datasets
+import MPI
 import Neural
 import ScheduleFree
 
@@ -80,6 +81,30 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   @Option(help: "Convolution algorithm: \(ConvolutionAlgorithm.allValueStrings.joined(separator: "|")).")
   public var convolution: ConvolutionAlgorithm = .auto
 
+  /// The precision of activations, their gradients and the weights that are computed with.
+  @Option(
+    help: """
+      What is computed in: \(Precision.allValueStrings.joined(separator: "|")). Parameters, optimizer state, sums and \
+      evaluated weights are float32 in both.
+      """)
+  public var precision: Precision = .float32
+
+  /// What `--precision bfloat16` means on processors without bfloat16 instructions.
+  @Option(
+    help: """
+      Where a rank's processor has no bfloat16 instructions: \(WithoutBFloat16.allValueStrings.joined(separator: "|")); \
+      'float32' says so and goes on in float32 on all ranks.
+      """)
+  public var withoutBfloat16: WithoutBFloat16 = .float32
+
+  /// Whose examples batch normalisation takes mean and variance of in training.
+  @Option(
+    help: """
+      What batch normalisation uses in training: statistics of each rank's batch, or of all ranks' batches together: \
+      \(BatchStatistics.allValueStrings.joined(separator: "|")).
+      """)
+  public var batchStatistics: BatchStatistics = .rank
+
   /// A model.safetensors to start from.
   @Option(help: "Start from the weights in this safetensors file.")
   public var initialWeights: String?
@@ -89,6 +114,14 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// How gradients travel between ranks.
   @Option(help: "How gradients travel: \(ExchangeKind.allValueStrings.joined(separator: "|")).")
   public var exchange: ExchangeKind = .shared
+
+  /// oneDNN's threads in each process; nil: what the environment says.
+  @Option(
+    help: """
+      Threads that oneDNN computes with in each rank; Freewheel's own loops use one. launch/run --threads sets this and \
+      gives each rank the cores for it. (default: OMP_NUM_THREADS)
+      """)
+  public var threadsPerRank: Int?
 
   // MARK: Evaluation, checkpoints, output
 
@@ -103,6 +136,18 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// Which ranks evaluate.
   @Option(help: "Who evaluates: \(EvaluateOn.allValueStrings.joined(separator: "|")).")
   public var evaluateOn: EvaluateOn = .all
+
+  /// Averages the outputs for each test image and its mirror image.
+  @Flag(help: "Evaluate each test image and its mirror image, and average their outputs.")
+  public var evaluateMirrored = false
+
+  /// Training batches of each rank that batch normalisation's statistics at x are computed over.
+  @Option(
+    help: """
+      Training batches a rank from which batch normalisation's statistics at x are computed before each evaluation and \
+      checkpoint; 0: use the running ones, which are of y.
+      """)
+  public var statisticsBatches: Int = 50
 
   /// Steps between checkpoints; nil: every epoch. 0: only at the end.
   @Option(help: "Steps between checkpoints; 0: only at the end. (default: every epoch)")
@@ -144,6 +189,11 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)
+    fingerprint.add("--evaluate-mirrored", "\(evaluateMirrored)")
+    fingerprint.add("--statistics-batches", statisticsBatches)
+    fingerprint.add("--batch-statistics", batchStatistics.rawValue)
+    fingerprint.add("--precision", precision.rawValue)
+    fingerprint.add("--without-bfloat16", withoutBfloat16.rawValue)
     fingerprint.add("--checkpoint-every", text(checkpointEvery))
     fingerprint.add("--resume", text(resume))
     fingerprint.add("--initial-weights", text(initialWeights))
@@ -173,6 +223,10 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     try require(dropoutScale >= 0 && dropoutScale <= 1, "--dropout-scale", dropoutScale, "0 to 1")
     try require(
       labelSmoothing >= 0 && labelSmoothing < 1, "--label-smoothing", labelSmoothing, "0 or more, below 1")
+    if let threadsPerRank {
+      try require(threadsPerRank >= 1 && threadsPerRank <= 1 << 12, "--threads-per-rank", threadsPerRank, "1 to 4096")
+    }
+    try requireCount(statisticsBatches, from: 0, "--statistics-batches")
     try requireCount(logEvery, from: 1, "--log-every")
     try requireCount(evaluateEvery, from: 0, "--evaluate-every")
     try requireCount(checkpointEvery, from: 0, "--checkpoint-every")
@@ -204,6 +258,19 @@ public enum EvaluateOn: String, ExpressibleByArgument, Sendable, CaseIterable {
   case all
   /// Rank zero evaluates the whole test set while the others wait.
   case root
+}
+
+/// Whose examples batch normalisation takes its statistics of in training.
+public enum BatchStatistics: String, ExpressibleByArgument, Sendable, CaseIterable {
+  /// Each rank's own batch, as PyTorch's DistributedDataParallel does.
+  case rank
+  /// All ranks' batches together, as PyTorch's SyncBatchNorm does: two small sums over the ranks per normalisation.
+  case global
+}
+
+extension TrainingOptions {
+  /// Whether batches of several ranks are normalised together.
+  func poolsStatistics(over world: Communicator) -> Bool { batchStatistics == .global && world.size > 1 }
 }
 
 extension Sampler.LastBatch: ExpressibleByArgument {}

@@ -10,7 +10,7 @@ struct Freewheel: ParallelCommand {
   static let configuration = CommandConfiguration(
     commandName: "freewheel",
     abstract: "Looks into Freewheel's files and measures its parts.",
-    subcommands: [Benchmark.self, Inspect.self, Optimizers.self])
+    subcommands: [Benchmark.self, Gradients.self, Inspect.self, Optimizers.self])
 
   func run(on world: Communicator) throws -> Int32 { throw CleanExit.helpRequest(self) }
 }

@@ -50,6 +50,11 @@ struct Inspect: ParallelCommand {
     print(file.path)
     for (key, value) in file.metadata.sorted(by: { $0.key < $1.key }) { print("  \(key) = \(value)") }
     for tensor in file.tensors {
+      guard [.float16, .bfloat16, .float32, .float64].contains(tensor.type) else {
+        let values = tensor.shape.isEmpty ? try file.integers(tensor.name).map { "  \($0)" }.joined() : ""
+        print("  \(tensor.name)  \(tensor.shape)  \(tensor.type)\(values)")
+        continue
+      }
       let values = try file.floats(tensor.name)
       let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
       let finite = values.allSatisfy(\.isFinite) ? "" : "  NOT FINITE"

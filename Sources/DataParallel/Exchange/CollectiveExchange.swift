@@ -24,14 +24,15 @@ final class CollectiveExchange: Exchange {
   private let sliceOffsets: UnsafeMutablePointer<Int>
   private let receiveCounts: UnsafeMutablePointer<Int>
   private let receiveOffsets: UnsafeMutablePointer<Int>
-  /// What all ranks hand in for a sum: room for ``maximumSumCount`` numbers of each.
+  /// What all ranks hand in for a sum: room for as many numbers of each as one sum takes.
   private let partials: UnsafeMutablePointer<Double>
   private var stopAgreed = false
 
   /// Collective over `communicator`.
   ///
+  /// - Parameter sumCapacity: how many numbers one sum takes.
   /// - Throws: ``DataParallelError/outOfMemory(byteCount:what:)``.
-  init(kind: ExchangeKind, communicator: Communicator, layout: BucketLayout) throws {
+  init(kind: ExchangeKind, communicator: Communicator, layout: BucketLayout, sumCapacity: Int) throws {
     let ranks = communicator.size
     let own = layout.buckets.indices.map { layout.slice(bucket: $0, rank: communicator.rank, of: ranks) }
     let largest = own.map(\.count).max() ?? 0
@@ -47,8 +48,8 @@ final class CollectiveExchange: Exchange {
     sliceOffsets = .allocate(capacity: tableCount)
     receiveCounts = .allocate(capacity: tableCount)
     receiveOffsets = .allocate(capacity: tableCount)
-    partials = .allocate(capacity: maximumSumCount * ranks)
-    partials.initialize(repeating: 0, count: maximumSumCount * ranks)
+    partials = .allocate(capacity: sumCapacity * ranks)
+    partials.initialize(repeating: 0, count: sumCapacity * ranks)
     for (bucket, ownSlice) in own.enumerated() {
       for rank in 0..<ranks {
         let entry = bucket * ranks + rank

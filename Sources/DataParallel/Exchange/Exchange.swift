@@ -19,7 +19,8 @@ struct GradientPieces {
   var count: Int
 }
 
-/// How many numbers one ``Exchange/sum(_:count:)`` takes: what has room in a control block in shared memory.
+/// How many numbers the sums of a step take: those that update rules ask for, and the loss. An exchange has room for
+/// so many at least.
 let maximumSumCount = 16
 
 /// One way of moving gradients and parameters between ranks. All methods are collective and are called in the same
@@ -48,8 +49,8 @@ protocol Exchange: AnyObject {
   /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
   func pieces(step: Int, bucket: Int) throws -> GradientPieces
 
-  /// Replaces each of `count` numbers, at most ``maximumSumCount``, by its sum over the ranks, taken in rank order in
-  /// double precision: the same bits on every rank, in every exchange. As many calls per step as are needed, of the
+  /// Replaces each of `count` numbers, at most as many as the exchange was made for, by its sum over the ranks, taken in
+  /// rank order in double precision: the same bits on every rank, in every exchange. As many calls per step as are needed, of the
   /// same counts on every rank.
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws
 

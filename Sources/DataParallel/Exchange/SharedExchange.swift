@@ -41,7 +41,10 @@ final class SharedExchange: Exchange {
 
   /// Counters of one rank in shared memory, each on cache lines of its own (adjacent lines are fetched in pairs).
   private struct ControlBlock {
-    static let byteCount = 768
+    /// Bytes of a block whose sums take up to `sumCapacity` numbers.
+    static func byteCount(sumCapacity: Int) -> Int { 512 + 2 * place(sumCapacity) * MemoryLayout<Double>.stride }
+    /// Numbers from one place of partials to the other: whole pairs of cache lines.
+    private static func place(_ sumCapacity: Int) -> Int { (sumCapacity + 15) / 16 * 16 }
     /// step · buckets + the number of buckets announced in it, step counted from 0.
     let announced: UnsafeAtomic<Int>
     /// step + 1 once all the rank's slices have been written.
@@ -52,13 +55,13 @@ final class SharedExchange: Exchange {
     /// read after, a release of `updated`. Two, because a fast rank may ask again in the next step before a slow one
     /// has read this step's.
     let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
-    /// The rank's parts of global sums: two places of ``maximumSumCount`` numbers. Plain memory, ordered by
-    /// `partialsReady`.
+    /// The rank's parts of global sums: two places of ``place`` numbers. Plain memory, ordered by `partialsReady`.
     let partials: UnsafeMutablePointer<Double>
+    private let place: Int
 
     /// Views `memory`, the zero-filled start of a rank's segment. Sound because zero is a valid initial value of each
     /// atomic's storage, and because the window outlives the views.
-    init(_ memory: UnsafeMutableRawPointer) {
+    init(_ memory: UnsafeMutableRawPointer, sumCapacity: Int) {
       func counter(at offset: Int) -> UnsafeAtomic<Int> {
         UnsafeAtomic(at: (memory + offset).bindMemory(to: UnsafeAtomic<Int>.Storage.self, capacity: 1))
       }
@@ -66,37 +69,40 @@ final class SharedExchange: Exchange {
       updated = counter(at: 128)
       partialsReady = counter(at: 256)
       stops = (counter(at: 384), counter(at: 392))
-      partials = (memory + 512).bindMemory(to: Double.self, capacity: 2 * maximumSumCount)
+      place = Self.place(sumCapacity)
+      partials = (memory + 512).bindMemory(to: Double.self, capacity: 2 * place)
     }
 
-    func partials(ofSum sum: Int) -> UnsafeMutablePointer<Double> { partials + sum % 2 * maximumSumCount }
+    func partials(ofSum sum: Int) -> UnsafeMutablePointer<Double> { partials + sum % 2 * place }
 
     func stop(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? stops.even : stops.odd }
   }
 
   /// Bytes of a rank's segment: control block and gradients, and on rank 0 the arena of y.
-  private static func segmentByteCount(elementCount: Int, rank: Int) -> Int {
+  private static func segmentByteCount(elementCount: Int, rank: Int, sumCapacity: Int) -> Int {
     let arena = (elementCount * MemoryLayout<Float>.stride + 127) / 128 * 128
-    return ControlBlock.byteCount + arena * (rank == 0 ? 2 : 1)
+    return ControlBlock.byteCount(sumCapacity: sumCapacity) + arena * (rank == 0 ? 2 : 1)
   }
 
   /// Collective over `node`, all ranks of which must share memory.
   ///
+  /// - Parameter sumCapacity: how many numbers one sum takes.
   /// - Throws: `SharedWindowError` on all ranks if the window cannot be had; ``DataParallelError`` on all if a segment
   ///   is smaller than was asked for, as where ranks describe different arenas; `MPIError`.
-  init(node: Communicator, layout: BucketLayout) throws {
+  init(node: Communicator, layout: BucketLayout, sumCapacity: Int) throws {
     let elementCount = layout.elementCount
-    let window = try SharedWindow(
-      node: node, byteCount: Self.segmentByteCount(elementCount: elementCount, rank: node.rank))
+    let controlByteCount = ControlBlock.byteCount(sumCapacity: sumCapacity)
+    let byteCount = Self.segmentByteCount(elementCount: elementCount, rank: node.rank, sumCapacity: sumCapacity)
+    let window = try SharedWindow(node: node, byteCount: byteCount)
     func arena(rank: Int, index: Int) throws -> UnsafeMutablePointer<Float> {
       let segment = window.segment(of: rank)
-      let expected = Self.segmentByteCount(elementCount: elementCount, rank: rank)
+      let expected = Self.segmentByteCount(elementCount: elementCount, rank: rank, sumCapacity: sumCapacity)
       guard let base = segment.baseAddress, segment.count >= expected else {
         throw DataParallelError.wrongElementCount(
           what: "the shared segment of rank \(rank)", expected: expected, found: segment.count)
       }
       let stride = (elementCount * MemoryLayout<Float>.stride + 127) / 128 * 128
-      return (base + ControlBlock.byteCount + index * stride).bindMemory(to: Float.self, capacity: max(elementCount, 1))
+      return (base + controlByteCount + index * stride).bindMemory(to: Float.self, capacity: max(elementCount, 1))
     }
     // One rank alone must not leave: the others would wait for it in the barrier below.
     let arenas: [UnsafeMutablePointer<Float>]
@@ -108,7 +114,7 @@ final class SharedExchange: Exchange {
     for rank in 0..<node.size {
       // Not nil, or `arena` had thrown.
       guard let base = window.segment(of: rank).baseAddress else { continue }
-      (controls + rank).initialize(to: ControlBlock(base))
+      (controls + rank).initialize(to: ControlBlock(base, sumCapacity: sumCapacity))
     }
     bucketCount = layout.buckets.count
     piecePointers = .allocate(capacity: max(bucketCount * node.size, 1))

@@ -1,0 +1,91 @@
+import Datasets
+import MPI
+import Neural
+
+/// What batch normalisation uses in evaluation, for the parameters at x.
+///
+/// The running statistics of training follow the activations of a network at y. x is another network: an average of
+/// points that no batch has ever run through. So before each evaluation and each checkpoint a number of training batches
+/// run forward at x, with each batch normalised by its own statistics as in training, and means and variances over all
+/// of them take the place of the running ones, as the `schedulefree` package asks its users to do, and as Izmailov et
+/// al. (2018, arXiv 1803.05407) do for averaged weights.
+///
+/// Which examples those are, and how they are augmented, is a function of the seed alone: the same in every
+/// evaluation of a run, so that evaluations can be compared. Sums are taken in double precision and over the ranks in
+/// rank order, so that every rank has the same bits.
+final class EvaluationStatistics {
+  private let plan: Plan
+  private let assembler: BatchAssembler
+  private let world: Communicator
+  /// Batches that each rank runs; 0: the running statistics of training are taken as they are.
+  private let batchCount: Int
+  /// The statistics of a batch are those of all ranks' batches, so the sums of a rank are of all ranks already.
+  private let isPooled: Bool
+  private let sampler: Sampler
+  /// What was computed last, and after which step.
+  private var computed: (step: Int, values: [Float])?
+
+  /// An epoch that no run comes to: its permutation and augmentation belong to the statistics at x.
+  private static let epoch = -1
+
+  /// - Returns: nil for a network without batch normalisation, which needs none of this.
+  init?(
+    plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, on world: Communicator
+  ) throws {
+    guard !plan.statistics.isEmpty else { return nil }
+    self.plan = plan
+    self.assembler = assembler
+    self.world = world
+    isPooled = options.poolsStatistics(over: world)
+    var sampler = try Sampler(
+      exampleCount: exampleCount, globalBatchSize: plan.batchSize * world.size, seed: options.seed,
+      shuffle: !options.noShuffle, lastBatch: options.lastBatch)
+    sampler.prepare(epoch: Self.epoch)
+    self.sampler = sampler
+    batchCount = min(options.statisticsBatches, sampler.batchesPerEpoch)
+  }
+
+  /// Puts the statistics at x into the plan while `body` runs, and those of training back afterwards. Collective.
+  ///
+  /// The parameters in the arena are x. What was computed for this step before is used again.
+  func use<R>(step: Int, _ body: () throws -> R) throws -> R {
+    let training = plan.runningStatistics
+    defer { plan.runningStatistics = training }
+    plan.runningStatistics = try values(step: step)
+    return try body()
+  }
+
+  /// Whether those of this step are known, so that nobody has to write x for them.
+  func areKnown(step: Int) -> Bool { computed?.step == step }
+
+  /// The statistics at x, the same bits on every rank. Collective, and as ``use(step:_:)`` otherwise.
+  func values(step: Int) throws -> [Float] {
+    if let computed, computed.step == step { return computed.values }
+    let values = batchCount == 0 ? try meanOfTraining() : try recomputed()
+    computed = (step, values)
+    return values
+  }
+
+  private func recomputed() throws -> [Float] {
+    let training = plan.runningStatistics
+    defer { plan.runningStatistics = training }
+    plan.resetAccumulatedStatistics()
+    let first = world.rank * plan.batchSize
+    for batch in 0..<batchCount {
+      assembler.fill(
+        sampler.indices(batch: batch, positions: first..<(first + plan.batchSize)), epoch: Self.epoch,
+        into: plan.inputAddress, labels: plan.labelAddress)
+      // Dropout's masks are those of steps that no run comes to.
+      try plan.accumulateStatistics(step: -1 - batch, firstExample: first)
+    }
+    let own = plan.accumulatedStatistics
+    try plan.adoptStatistics(isPooled ? own : world.sumInRankOrder(own))
+    return plan.runningStatistics
+  }
+
+  /// Each rank's running statistics follow its own batches; their mean is for all.
+  private func meanOfTraining() throws -> [Float] {
+    let size = Double(world.size)
+    return try world.sumInRankOrder(plan.runningStatistics.map(Double.init)).map { Float($0 / size) }
+  }
+}
