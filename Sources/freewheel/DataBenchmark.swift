@@ -76,8 +76,9 @@ struct DataBenchmark: ParallelCommand {
         }
       }
     }
+    let ranks = world.size == 1 ? "1 rank" : "\(world.size) ranks"
     var lines = [
-      "Assembly of \(batchSize) images of \(training.name) on \(world.size) ranks: microseconds, median of \(repetitions)",
+      "\(batchSize) images of \(training.name) on \(ranks): microseconds to assemble, median of \(repetitions)",
       Self.pad("", 16) + Self.augmentations.map { Self.pad("\($0)", Self.width($0)) }.joined(),
     ]
     for (format, times) in zip(Self.formats, seconds) {
@@ -88,7 +89,8 @@ struct DataBenchmark: ParallelCommand {
       }
       lines.append(line)
     }
-    if world.rank == 0 { print(lines.joined(separator: "\n")) }
+    guard world.rank == 0 else { return 0 }
+    for line in lines { print(line.replacing(/ +$/, with: "")) }
     return 0
   }
 
