@@ -138,8 +138,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpoints", "Neural", "ScheduleFree", "TestSupport", "mnist", "freewheel", "resume-probe",
-        "step-allocation-probe", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "freewheel",
+        "resume-probe", "step-allocation-probe", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       exclude: ["Goldens"]),

@@ -69,7 +69,9 @@ final class Steps {
     let data = try SyntheticDigits.make(.train, examples: 0..<64)
     plan = try Plan(test.network, batchSize: batch, options: PlanOptions(seed: 1))
     sampler = try Sampler(exampleCount: 64, globalBatchSize: batch * world.size, seed: 1)
-    assembler = try BatchAssembler(data, normalization: .mnist)
+    assembler = try BatchAssembler(
+      data, normalization: .mnist,
+      augmentation: Augmentation(cropPadding: 2, padding: .reflect, flip: .alternating, cutout: 6), seed: 1)
     optimizer = try ShardedOptimizer(
       communicator: world,
       layout: BucketLayout(elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset)),
@@ -85,7 +87,8 @@ final class Steps {
     for step in 0..<count {
       let first = rank * batch
       sampler.prepare(epoch: step)
-      assembler.fill(sampler.indices(batch: 0, positions: first..<(first + batch)), into: images, labels: labels)
+      assembler.fill(
+        sampler.indices(batch: 0, positions: first..<(first + batch)), epoch: step, into: images, labels: labels)
       let loss = try plan.forward(step: step, firstExample: first)
       let optimizer = optimizer
       try plan.backward { optimizer.announce(finishedFrom: $0) }
