@@ -134,7 +134,9 @@ let package = Package(
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(
       name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels", "RuleSupport"], exclude: ["Goldens"]),
-    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport", "allocation-probe"]),
+    .testTarget(
+      name: "NeuralTests",
+      dependencies: ["Neural", "Checkpoints", "CKernels", "TestSupport", "allocation-probe"], exclude: ["Goldens"]),
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "ScheduleFree", "TestSupport", "exchange-probe", "golden-probe"]),

@@ -58,13 +58,13 @@ class ReadMetrics(unittest.TestCase):
 
 
 class RunFreewheel(unittest.TestCase):
-    def launch(self, script: str):
+    def launch(self, script: str, *flags: str):
         with tempfile.TemporaryDirectory() as folder:
             launcher = pathlib.Path(folder, "run")
             launcher.write_text("#!/usr/bin/env python3\nimport json, pathlib, sys\n" + script)
             launcher.chmod(0o755)
             options = compare.parse_arguments(
-                ["--steps", "80", "--warmup-steps", "40", "--freewheel-flags", "--seed 7"])
+                ["--steps", "80", "--warmup-steps", "40", "--freewheel-flags", "--seed 7", *flags])
             return compare.run_freewheel(2, options, launcher)
 
     def test_reads_what_the_launched_program_wrote(self):
@@ -80,18 +80,65 @@ class RunFreewheel(unittest.TestCase):
         self.assertAlmostEqual(measurement.images_per_second, 1000)
         self.assertEqual(measurement.versions, {"swift": "6.3"})
 
+    def test_another_network_is_trained_by_its_own_program_in_the_precision_asked_for(self):
+        text = metrics([10, 1000, 1000], 40, 128)
+        text += json.dumps({"event": "summary", "peak_memory_bytes": 7 << 20}) + "\n"
+        measurement = self.launch(
+            "flags = sys.argv\n"
+            "assert flags[1:5] == ['cifar10', '-n', '2', '--'], flags\n"
+            "assert flags[flags.index('--model') + 1] == 'resnet20' and '--no-augment' in flags, flags\n"
+            "assert flags[flags.index('--precision') + 1] == 'bfloat16', flags\n"
+            "folder = pathlib.Path(flags[flags.index('--output') + 1], 'cifar10-2026')\n"
+            "folder.mkdir()\n"
+            f"(folder / 'metrics.jsonl').write_text({text!r})\n", "--model", "resnet20", "--precision", "bfloat16")
+        self.assertEqual(measurement.peak_memory_bytes, 7 << 20)
+
     def test_a_failing_or_silent_program_is_an_error(self):
         for script in ("sys.exit(3)\n", "pass\n"):
             with self.assertRaises(compare.ComparisonError):
                 self.launch(script)
 
 
+class Report(unittest.TestCase):
+    def pair(self, freewheel: float, pytorch: float, memory: int | None = None):
+        return (compare.Measurement(freewheel, 1, memory, [], {}), compare.Measurement(pytorch, 1, 100, [], {}, 60))
+
+    def test_ratios_are_of_pairs_and_scaling_is_within_a_pair(self):
+        pairs = {1: [self.pair(100, 50), self.pair(200, 50)], 2: [self.pair(190, 80, 5), self.pair(400, 100, 9)]}
+        self.assertEqual(compare.summarise(pairs[1])["ratio"], [2, 4])
+        self.assertEqual(compare.scaling(pairs), {2: {"freewheel": [1.9, 2], "pytorch": [1.6, 2]}})
+        self.assertEqual(compare.scaling({2: pairs[2]}), {})
+
+    def test_memory_is_the_largest_and_may_be_missing(self):
+        self.assertEqual(compare.summarise([self.pair(1, 1, 5), self.pair(1, 1, 9)])["peak_memory_bytes"],
+                         {"freewheel": 9, "pytorch": 100, "pytorch_idle": 60})
+        self.assertIsNone(compare.summarise([self.pair(1, 1)])["peak_memory_bytes"]["freewheel"])
+        self.assertIsNone(compare.read_peak_memory(metrics([10], 40, 64) + '{"event": "summary"}\n'))
+
+    def test_the_summary_can_be_printed_with_and_without_memory_and_scaling(self):
+        for ranks in ([1, 2], [2]):
+            pairs = {count: [self.pair(100, 50)] for count in ranks}
+            report = {"ranks": {count: compare.summarise(pairs[count]) for count in ranks},
+                      "scaling": compare.scaling(pairs)}
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                compare.print_summary(report)
+            self.assertEqual("over one rank" in output.getvalue(), 1 in ranks)
+            self.assertIn("not reported", output.getvalue())
+
+
 class Arguments(unittest.TestCase):
     def test_impossible_values_are_refused(self):
         for flags in (["--pairs", "0"], ["--steps", "50", "--warmup-steps", "40"], ["--ranks", "0"],
-                      ["--steps", "480", "--ranks", "2"], ["--data", "/nowhere"]):
+                      ["--steps", "480", "--ranks", "2"], ["--data", "/nowhere"], ["--model", "resnet34"],
+                      ["--precision", "float16"], ["--model", "resnet20", "--steps", "400"]):
             with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
                 compare.parse_arguments(flags)
+
+    def test_every_network_has_steps_that_can_be_run(self):
+        for model in compare.NETWORKS:
+            for precision in ("float32", "bfloat16"):
+                options = compare.parse_arguments(["--model", model, "--precision", precision])
+                self.assertGreater(options.steps, 0)
 
 
 if __name__ == "__main__":

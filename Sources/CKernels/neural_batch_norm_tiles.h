@@ -196,12 +196,10 @@ FW_STEP void add_channels(
     }
     FW_UNROLL for (size_t v = 0; v < width; v++) {
       const fw_f32x16 total = totals[k * width + v];
-      fw_f64x8 halves[2], old[2];
+      fw_f64x8 old[2];
       memcpy(old, to + v * FW_LANES, sizeof old);
-      halves[0] = __builtin_convertvector(__builtin_shufflevector(total, total, 0, 1, 2, 3, 4, 5, 6, 7), fw_f64x8);
-      halves[1] = __builtin_convertvector(__builtin_shufflevector(total, total, 8, 9, 10, 11, 12, 13, 14, 15), fw_f64x8);
-      old[0] += halves[0];
-      old[1] += halves[1];
+      old[0] += __builtin_convertvector(__builtin_shufflevector(total, total, 0, 1, 2, 3, 4, 5, 6, 7), fw_f64x8);
+      old[1] += __builtin_convertvector(__builtin_shufflevector(total, total, 8, 9, 10, 11, 12, 13, 14, 15), fw_f64x8);
       memcpy(to + v * FW_LANES, old, sizeof old);
     }
   }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares the losses in a run's metrics.jsonl with PyTorch's in double precision; fails if they disagree.
 
-    check_losses.py --metrics runs/.../metrics.jsonl --weights initial.safetensors --data FOLDER
+    check_losses.py --model resnet20 --metrics runs/.../metrics.jsonl --weights initial.safetensors --data FOLDER
 
-The run must have been made from the same weights and data with `--log-every 1 --no-shuffle --dropout-scale 0`, its
-global batch being 128: two ranks of 64.
+The run must have been made from the same weights and data with `--log-every 1 --no-shuffle --dropout-scale 0` and
+without augmentation, its global batch being 128: two ranks of 64.
 """
 
 import argparse
@@ -33,11 +33,13 @@ def run_losses(metrics: pathlib.Path, count: int) -> list[float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--model", default="mnist", help="the network (default mnist)")
     parser.add_argument("--metrics", required=True, type=pathlib.Path, metavar="FILE", help="the run's metrics.jsonl")
     parser.add_argument("--weights", metavar="FILE", help="the initial weights of the run, safetensors")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of MNIST's IDX files")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of MNIST's IDX files or CIFAR-10's binary files")
     parser.add_argument("--expected", type=pathlib.Path, metavar="FILE",
                         help="output of losses.py to compare with, in place of --weights and --data")
+    parser.add_argument("--learning-rate", type=float, default=0.0025, help="(default 0.0025)")
     parser.add_argument("--steps", type=int, default=20, help="steps to compare (default 20)")
     parser.add_argument("--tolerance", type=float, default=3e-4, help="relative (default 3e-4)")
     arguments = parser.parse_args()
@@ -53,13 +55,16 @@ def main() -> int:
     else:
         import safetensors.torch
         import torch
-        from losses import Trajectory
-        from mnist_reference import load_mnist
+        from losses import RANKS, Trajectory
+        from tasks import TASKS
 
+        if arguments.model not in TASKS:
+            parser.error(f"--model is {arguments.model}; there are {', '.join(TASKS)}")
         weights = safetensors.torch.load_file(arguments.weights)
-        images, labels = load_mnist(arguments.data, "train")
-        expected = Trajectory(weights, images, labels, arguments.steps).losses
-        single = Trajectory(weights, images, labels, arguments.steps, torch.float32).losses
+        images, labels = TASKS[arguments.model].load(arguments.data, True)
+        expected, single = (
+            Trajectory(weights, images, labels, arguments.steps, dtype, learning_rate=arguments.learning_rate,
+                       model=arguments.model, ranks=RANKS).losses for dtype in (torch.float64, torch.float32))
 
     def difference(value: float, reference: float) -> float:
         return abs(value - reference) / abs(reference) if math.isfinite(value) else math.inf

@@ -48,6 +48,12 @@ enum Fusion {
           Node(
             layer: Pointwise(rectifies: true, dropProbability: next.dropProbability), site: nodes[index].site))
         index += 1
+      } else if activation != .relu, index < nodes.count, let next = nodes[index].layer as? Pointwise,
+        !next.rectifies
+      {
+        fused.append(
+          Node(layer: SmoothActivation(activation: activation, dropout: next), site: nodes[index].site))
+        index += 1
       } else if let last = fused.last,
         let activated = (last.layer as? any Activatable)?.activated(by: activation)
       {

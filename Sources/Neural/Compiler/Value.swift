@@ -17,6 +17,9 @@ final class Value {
   var acceptsPooledGradient = false
   /// See `acceptsPooledGradient`.
   var pooledGradient: PooledGradient?
+  /// The alias that the input of a residual block is added through, for the alias that its body reads: the first layer of
+  /// the body may add that gradient to its own.
+  var bypass: Value?
   /// The value is what a ReLU fused into a primitive put out.
   var isRectified = false
   /// The layer that left the gradient has applied that ReLU's mask already.
@@ -44,6 +47,13 @@ final class Value {
 
   /// Takes the gradient that one of the layers behind this value computed.
   func receive(_ gradient: Gradient) { gradients.append(gradient) }
+
+  /// Hands over the gradient that came past the body of a residual block, if it is there already and has the wanted
+  /// layout; it then is for the caller to add.
+  func takeBypassGradient(as wanted: MemoryDescriptor) -> Gradient? {
+    guard let bypass, bypass.gradients.count == 1, bypass.gradients[0].descriptor == wanted else { return nil }
+    return bypass.gradients.removeLast()
+  }
 
   /// The same activations for one of several readers, each of which leaves its gradient in an alias of its own.
   func alias() -> Value {

@@ -151,8 +151,9 @@ final class ConvolutionCompilation {
     // A fused ReLU's mask is read off the stored output on the way back.
     let output = Value(
       shape: [shape.outputChannels] + shape.outputSize, descriptor: descriptor,
-      buffer: compiler.makeBuffer(descriptor), requiresGradient: true, mayBeOverwritten: !layer.isRectified)
-    output.acceptsPooledGradient = try PooledConvolutionBackward.applies(
+      buffer: compiler.makeBuffer(descriptor), requiresGradient: layer.isTrainable || input.requiresGradient,
+      mayBeOverwritten: !layer.isRectified)
+    output.acceptsPooledGradient = try layer.isTrainable && PooledConvolutionBackward.applies(
       shape, source: source.descriptor, output: descriptor, compiler)
     output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
@@ -177,7 +178,7 @@ final class ConvolutionCompilation {
     if layer.isRectified && !output.gradientIsRectified {
       gradient = try compiler.rectifyGradient(arrived, by: output, layer: site.label)
     }
-    try emitBackwardWeights(gradient)
+    if layer.isTrainable { try emitBackwardWeights(gradient) }
     if input.requiresGradient { try emitBackwardData(gradient) }
     compiler.markFinished(from: weights.offset)
   }

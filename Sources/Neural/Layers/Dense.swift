@@ -12,6 +12,8 @@ public struct Dense: Layer, CompilableLayer, Activatable {
   public let biasInitializer: Initializer
   /// A ReLU behind it was fused into the primitive.
   var isRectified = false
+  /// The parameters' full names, where they are not the usual ones.
+  var parameterNames: (weight: String, bias: String)?
 
   /// - Parameters:
   ///   - name: prefix of the parameters' names: `fc1` gives `fc1.weight` (out × in) and `fc1.bias` (out).
@@ -30,6 +32,14 @@ public struct Dense: Layer, CompilableLayer, Activatable {
     self.biasInitializer = biasInitializer
   }
 
+  /// A layer whose parameters are called otherwise.
+  init(
+    weightName: String, biasName: String, features: Int, initializer: Initializer, biasInitializer: Initializer
+  ) {
+    self.init(weightName, features, initializer: initializer, biasInitializer: biasInitializer)
+    parameterNames = (weightName, biasName)
+  }
+
   /// `Dense`.
   public var kind: String { "Dense" }
 
@@ -46,9 +56,9 @@ public struct Dense: Layer, CompilableLayer, Activatable {
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let name, let inputs = input.last else { return [] }
     let weight = ParameterSpecification(
-      name: "\(name).weight", shape: [features, inputs], fanIn: inputs, initializer: initializer)
+      name: parameterNames?.weight ?? "\(name).weight", shape: [features, inputs], fanIn: inputs, initializer: initializer)
     let bias = ParameterSpecification(
-      name: "\(name).bias", shape: [features], fanIn: inputs, initializer: biasInitializer)
+      name: parameterNames?.bias ?? "\(name).bias", shape: [features], fanIn: inputs, initializer: biasInitializer)
     return hasBias ? [weight, bias] : [weight]
   }
 

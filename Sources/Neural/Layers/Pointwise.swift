@@ -93,6 +93,46 @@ struct Pointwise: CompilableLayer {
     }
   }
 
+  /// A dropout whose output is added to the other branch of a residual block.
+  func compile(_ input: Value, adding added: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
+    // Streams are counted per example, so an example's elements must lie together.
+    let wanted: MemoryDescriptor =
+      input.descriptor.hasContiguousExamples
+      ? input.descriptor : try .plain(input.descriptor.shape, input.descriptor.precision)
+    let source = try compiler.reordered(input.tensor, to: wanted, layer: site.label)
+    let second = try compiler.reordered(added.tensor, to: wanted, layer: site.label)
+    guard let sourceBuffer = source.buffer, let addend = second.buffer else { return input }
+    let isFree = sourceBuffer !== input.buffer || input.mayBeOverwritten
+    let target = isFree ? sourceBuffer : compiler.makeBuffer(wanted)
+    let output = Value(
+      shape: input.shape, descriptor: wanted, buffer: target,
+      requiresGradient: input.requiresGradient || added.requiresGradient, mayBeOverwritten: true)
+    let (count, examples, storage) = (wanted.elementCount, compiler.batchSize, wanted.precision.storage)
+    let dropout = streamTemplate(site, compiler)
+    compiler.emit("\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target]) { context in
+      guard context.isTraining else {
+        return fw_tensor_add(storage, sourceBuffer.address, addend.address, target.address, count)
+      }
+      var dropout = dropout
+      dropout.step = context.step
+      fw_dropout_add(
+        storage, sourceBuffer.address, addend.address, target.address, examples, count / examples,
+        context.firstExample, &dropout)
+    }
+    compiler.onBackward {
+      guard let gradient = try compiler.gradient(of: output, layer: site.label) else { return }
+      if input.requiresGradient {
+        // The gradient goes past the body unchanged, so the masked one gets bytes of its own.
+        let target = compiler.makeBuffer(gradient.descriptor)
+        emitDropout(
+          from: gradient.buffer, to: target, gradient.descriptor, "\(site.label) Dropout backward", site, compiler)
+        input.receive(Value.Gradient(descriptor: gradient.descriptor, buffer: target))
+      }
+      if added.requiresGradient { added.receive(gradient) }
+    }
+    return output
+  }
+
   /// Everything of the stream's key that is known beforehand.
   func streamTemplate(_ site: LayerSite, _ compiler: PlanCompiler) -> fw_dropout {
     fw_dropout(

@@ -100,11 +100,16 @@ struct CompilableResidual: CompilableLayer, Activatable {
         for branch in [forBody, forShortcut] { branch.gradients.forEach(input.receive) }
       }
     }
+    if shortcut.isEmpty { forBody.bypass = forShortcut }
     // The shortcut comes first, so that the body's last pass can add it.
     let added = try compiler.compile(shortcut, forShortcut)
     if let normalization, let last = body.last {
       let computed = try compiler.compile(Array(body.dropLast()), forBody)
       return try normalization.compile(computed, adding: added, activation: activation, last.site, compiler)
+    }
+    if let last = body.last, let dropout = last.layer as? Pointwise, !dropout.rectifies {
+      let computed = try compiler.compile(Array(body.dropLast()), forBody)
+      return try dropout.compile(computed, adding: added, last.site, compiler)
     }
     return try Self.add(try compiler.compile(body, forBody), added, site, compiler)
   }

@@ -86,7 +86,8 @@ struct BatchNormalizationProblem {
         shift.withUnsafeBufferPointer { shift in
           var input = fw_batch_norm_input(
             x: UnsafeRawPointer(source.pointer), mean: mean.baseAddress, scale: scale.baseAddress,
-            shift: shift.baseAddress, activation: function.activation, other: other.map { UnsafeRawPointer($0.pointer) })
+            shift: shift.baseAddress, activation: function.activation, other: other.map { UnsafeRawPointer($0.pointer) }
+          )
           fw_batch_norm_backward_reduce(
             &layout, storage, &input, gradient.pointer, function.hasSecond ? second.pointer : nil, dz?.pointer, &sums)
           fw_batch_norm_parameter_gradients(channels, sums, rstd, &dgamma, &dbeta)

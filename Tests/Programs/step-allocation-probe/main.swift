@@ -83,7 +83,9 @@ final class Steps {
     let data = try SyntheticDigits.make(.train, examples: 0..<64)
     plan = try Plan(test.network, batchSize: batch, options: PlanOptions(seed: 1))
     sampler = try Sampler(exampleCount: 64, globalBatchSize: batch * world.size, seed: 1)
-    assembler = try BatchAssembler(data, normalization: .mnist, augmentation: .cifar10, seed: 1)
+    assembler = try BatchAssembler(
+      data, normalization: .mnist,
+      augmentation: Augmentation(cropPadding: 2, padding: .reflect, flip: .alternating, cutout: 6), seed: 1)
     optimizer = try ShardedOptimizer(
       communicator: world,
       layout: BucketLayout(elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset)),
