@@ -1,7 +1,6 @@
 import ArgumentParser
 import DataParallel
 import Datasets
-import MPI
 import Neural
 import ScheduleFree
 
@@ -258,19 +257,6 @@ public enum EvaluateOn: String, ExpressibleByArgument, Sendable, CaseIterable {
   case all
   /// Rank zero evaluates the whole test set while the others wait.
   case root
-}
-
-/// Whose examples batch normalisation takes its statistics of in training.
-public enum BatchStatistics: String, ExpressibleByArgument, Sendable, CaseIterable {
-  /// Each rank's own batch, as PyTorch's DistributedDataParallel does.
-  case rank
-  /// All ranks' batches together, as PyTorch's SyncBatchNorm does: two small sums over the ranks per normalisation.
-  case global
-}
-
-extension TrainingOptions {
-  /// Whether batches of several ranks are normalised together.
-  func poolsStatistics(over world: Communicator) -> Bool { batchStatistics == .global && world.size > 1 }
 }
 
 extension Sampler.LastBatch: ExpressibleByArgument {}
