@@ -48,7 +48,13 @@ final class BatchNormCompilation {
     self.activation = activation?.kernel ?? FW_IDENTITY
     self.site = site
     self.compiler = compiler
-    (source, layout) = try compiler.inImageLayout(input.tensor, layer: site.label)
+    var tensor = input.tensor
+    if input.shape.count == 1 && tensor.descriptor.shape.dropFirst(2).contains(where: { $0 > 1 }) {
+      // Behind a flattened image the descriptor still has its channels; it is features that are normalised.
+      tensor = try compiler.reordered(
+        tensor, to: .plain([compiler.batchSize] + input.shape, tensor.descriptor.precision), layer: site.label)
+    }
+    (source, layout) = try compiler.inImageLayout(tensor, layer: site.label)
     channels = layout.channels
     guard layout.examples * layout.area > 1 else {
       throw PlanError.model(

@@ -78,7 +78,7 @@ public struct PositionEmbedding: Layer, CompilableLayer {
       }
     }
     compiler.onBackward {
-      if let parameter, let gradient = try compiler.gradient(of: output, layer: site.label) {
+      if let parameter, let gradient = try compiler.alignedGradient(of: output, layer: site.label) {
         let buffer = gradient.buffer
         compiler.emit("\(site.label) backward", touching: [buffer]) { context in
           fw_sum_over_examples(
