@@ -124,10 +124,19 @@ let package = Package(
     .executableTarget(
       name: "resume-probe", dependencies: ["Datasets", "MPI", "Neural", "ProbeSupport", "ScheduleFree", "Training"],
       path: "Tests/Programs/resume-probe"),
+    .executableTarget(
+      name: "normalization-probe",
+      dependencies: [
+        "Checkpoints", "Datasets", "MPI", "Neural", "ProbeSupport", "Training",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Tests/Programs/normalization-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(
       name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels", "RuleSupport"], exclude: ["Goldens"]),
-    .testTarget(name: "NeuralTests", dependencies: ["Neural", "CKernels", "TestSupport", "allocation-probe"]),
+    .testTarget(
+      name: "NeuralTests",
+      dependencies: ["Neural", "Checkpoints", "CKernels", "TestSupport", "allocation-probe"], exclude: ["Goldens"]),
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "ScheduleFree", "TestSupport", "exchange-probe", "golden-probe"]),
@@ -136,8 +145,9 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "freewheel",
-        "resume-probe", "step-allocation-probe", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
+        "resume-probe", "normalization-probe", "step-allocation-probe",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       exclude: ["Goldens"]),

@@ -101,7 +101,7 @@ class RunFreewheel(unittest.TestCase):
 
 class Report(unittest.TestCase):
     def pair(self, freewheel: float, pytorch: float, memory: int | None = None):
-        return (compare.Measurement(freewheel, 1, memory, [], {}), compare.Measurement(pytorch, 1, 100, [], {}))
+        return (compare.Measurement(freewheel, 1, memory, [], {}), compare.Measurement(pytorch, 1, 100, [], {}, 60))
 
     def test_ratios_are_of_pairs_and_scaling_is_within_a_pair(self):
         pairs = {1: [self.pair(100, 50), self.pair(200, 50)], 2: [self.pair(190, 80, 5), self.pair(400, 100, 9)]}
@@ -111,7 +111,7 @@ class Report(unittest.TestCase):
 
     def test_memory_is_the_largest_and_may_be_missing(self):
         self.assertEqual(compare.summarise([self.pair(1, 1, 5), self.pair(1, 1, 9)])["peak_memory_bytes"],
-                         {"freewheel": 9, "pytorch": 100})
+                         {"freewheel": 9, "pytorch": 100, "pytorch_idle": 60})
         self.assertIsNone(compare.summarise([self.pair(1, 1)])["peak_memory_bytes"]["freewheel"])
         self.assertIsNone(compare.read_peak_memory(metrics([10], 40, 64) + '{"event": "summary"}\n'))
 

@@ -13,7 +13,7 @@ keeps statistics of its own on every process and does not broadcast them, which 
 
 The defaults are the fastest float32 mode found for the MNIST network: channels-last convolutions, multi-tensor
 optimizer, denormals flushed, and the max-pooling gradient kept channels-last (`--pool-gradient-layout`).
-`FASTEST_LAYOUT` in `compare` says for which other networks channels-last is the slower.
+`NETWORKS` in `compare` says for which other networks channels-last is the slower.
 
 `peak_memory_bytes` in the JSON is the largest resident set of any process from the end of loading to the end of the
 timed steps, less the training set's tensor: a loader would not keep that in memory, and it is not the engine's.

@@ -90,7 +90,7 @@ struct DataBenchmark: ParallelCommand {
       lines.append(line)
     }
     guard world.rank == 0 else { return 0 }
-    for line in lines { print(line.replacing(/\s+$/, with: "")) }
+    for line in lines { print(line.replacing(#/ +$/#, with: "")) }
     return 0
   }
 

@@ -127,6 +127,7 @@ final class PlanCompiler {
   /// The tensor in the wanted layout: itself, or a copy.
   func reordered(_ tensor: Tensor, to wanted: MemoryDescriptor, layer: String) throws -> Tensor {
     if tensor.descriptor == wanted { return tensor }
+    if try tensor.descriptor.coincides(with: wanted) { return Tensor(descriptor: wanted, storage: tensor.storage) }
     let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
     try emitReorder(tensor, to: copy, layer: layer)
     return copy

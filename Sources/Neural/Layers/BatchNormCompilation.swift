@@ -153,8 +153,10 @@ final class BatchNormCompilation {
 
   private func aligned(_ gradient: Value.Gradient) throws -> Value.Gradient {
     if gradient.descriptor == descriptor { return gradient }
-    let copy = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label)
-    return Value.Gradient(descriptor: descriptor, buffer: copy.buffer ?? gradient.buffer)
+    let buffer = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label).buffer ?? gradient.buffer
+    return Value.Gradient(
+      descriptor: descriptor, buffer: buffer,
+      mayBeOverwritten: buffer !== gradient.buffer || gradient.mayBeOverwritten)
   }
 
   /// What the kernels read besides the input where there was a residual: the output's signs, or the residual again.

@@ -16,6 +16,8 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   public let groups: Int
   /// Initial values of the weights.
   public let initializer: Initializer
+  /// Whether the weights get gradients; if not, those in the arena stay zero.
+  public let isTrainable: Bool
   /// A ReLU behind it was fused into the primitive.
   var isRectified = false
 
@@ -28,9 +30,11 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   ///   - bias: whether each output channel has a bias.
   ///   - groups: groups of channels that do not see each other, at least 1.
   ///   - initializer: of the weights; a bias is uniform in ±1/√fan-in, as PyTorch's.
+  ///   - trainable: whether weights and bias get gradients. Without, nothing is computed for them on the way back, and
+  ///     they stay at their initial values.
   public init(
     _ name: String, channels: Int, kernel: Int, stride: Int = 1, padding: Int = 0, bias: Bool = true, groups: Int = 1,
-    initializer: Initializer = .pyTorchDefault
+    initializer: Initializer = .pyTorchDefault, trainable: Bool = true
   ) {
     self.name = name
     self.channels = channels
@@ -40,6 +44,7 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
     self.hasBias = bias
     self.groups = groups
     self.initializer = initializer
+    self.isTrainable = trainable
   }
 
   /// `Convolution`.
@@ -69,8 +74,10 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
     let fanIn = inputs / groups * kernel * kernel
     let weight = ParameterSpecification(
       name: "\(name).weight", shape: [channels, inputs / groups, kernel, kernel], fanIn: fanIn,
-      initializer: initializer)
-    return hasBias ? [weight, ParameterSpecification(name: "\(name).bias", shape: [channels], fanIn: fanIn)] : [weight]
+      initializer: initializer, isTrainable: isTrainable)
+    let bias = ParameterSpecification(
+      name: "\(name).bias", shape: [channels], fanIn: fanIn, isTrainable: isTrainable)
+    return hasBias ? [weight, bias] : [weight]
   }
 
   func activated(by activation: Activation) -> (any CompilableLayer)? {
@@ -83,7 +90,7 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let compilation = try ConvolutionCompilation(self, input, site, compiler)
     let output = try compilation.emitForward()
-    compiler.onBackward { try compilation.emitBackward(output) }
+    if output.requiresGradient { compiler.onBackward { try compilation.emitBackward(output) } }
     return output
   }
 }
@@ -94,6 +101,6 @@ extension Convolution: CustomStringConvertible {
   public var description: String {
     "Convolution(name: \(name.debugDescription), channels: \(channels), kernel: \(kernel), stride: \(stride), "
       + "padding: \(padding), hasBias: \(hasBias), isRectified: \(isRectified)"
-      + (groups == 1 ? "" : ", groups: \(groups)") + ")"
+      + (groups == 1 ? "" : ", groups: \(groups)") + (isTrainable ? "" : ", isTrainable: false") + ")"
   }
 }

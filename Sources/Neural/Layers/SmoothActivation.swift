@@ -35,9 +35,10 @@ struct SmoothActivation: CompilableLayer {
     let derivative = isFree ? sourceBuffer : compiler.makeBuffer(descriptor)
     let (target, kernel, storage) = (output.buffer, kernel, descriptor.precision.storage)
     let (count, examples) = (descriptor.elementCount, compiler.batchSize)
+    let keepsDerivative = input.requiresGradient
     let template = dropout?.streamTemplate(site, compiler)
     compiler.emit("\(site.label) \(kind)", touching: [sourceBuffer, target, derivative]) { context in
-      let derivatives = context.isTraining ? derivative.address : nil
+      let derivatives = keepsDerivative && context.isTraining ? derivative.address : nil
       if context.isTraining, var template {
         template.step = context.step
         fw_smooth_forward(
