@@ -4,7 +4,7 @@ extension PlanCompiler {
   func rectifyGradient(_ gradient: Value.Gradient, by output: Value, layer: String) throws -> Tensor {
     let descriptor = output.descriptor
     let (source, target) = try inPlace(gradient, as: descriptor, layer: layer)
-    emitReLUBackward(output.buffer, source, to: target, descriptor, scale: 1, label: "\(layer) ReLU backward")
+    emitReLUBackward(output.buffer, source, to: target, descriptor, scale: 1, layer: layer, of: "ReLU backward")
     return Tensor(descriptor: descriptor, storage: .buffer(target))
   }
 

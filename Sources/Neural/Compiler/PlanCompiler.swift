@@ -119,9 +119,14 @@ final class PlanCompiler {
   }
 
   /// Appends a loop of our own, which touches the given buffers.
-  func emit(_ label: String, touching touched: [Buffer], _ body: @escaping (RunContext) throws -> Void) {
+  /// - Parameter equivalents: the primitives that a plan made of nothing else would run for this work; none where oneDNN
+  ///   has none, and where another operation names them.
+  func emit(
+    _ label: String, touching touched: [Buffer], equivalents: [Equivalent] = [],
+    _ body: @escaping (RunContext) throws -> Void
+  ) {
     for buffer in touched { buffer.touch(at: time) }
-    append(KernelOperation(label, body))
+    append(KernelOperation(label, equivalents: equivalents, body))
   }
 
   /// The tensor in the wanted layout: itself, or a copy. Of another shape it is the same numbers in row-major order, as

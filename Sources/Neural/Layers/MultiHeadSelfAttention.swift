@@ -79,8 +79,12 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
     let drops = pointwise.dropThreshold > 0
     let template = pointwise.streamTemplate(site, compiler)
     let (source, target) = (projected.buffer, output.buffer)
-    compiler.emit("\(site.label) attention", touching: [source, target, probabilities, workspace]) {
-      [problem] context in
+    let equivalents = try Equivalent.attention(
+      heads: compiler.batchSize * heads, tokens: shape[0], width: shape[1] / heads, precision, layer: site.label)
+    compiler.emit(
+      "\(site.label) attention", touching: [source, target, probabilities, workspace],
+      equivalents: equivalents.forward
+    ) { [problem] context in
       var (problem, dropout) = (problem, template)
       dropout.step = context.step
       withUnsafePointer(to: &dropout) { dropout in
@@ -94,7 +98,8 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
       let result = compiler.makeBuffer(projected.descriptor)
       let workspace = compiler.makeBuffer(byteCount: workspaceSize, isPinned: false)
       compiler.emit(
-        "\(site.label) attention backward", touching: [source, probabilities, gradient, result, workspace]
+        "\(site.label) attention backward", touching: [source, probabilities, gradient, result, workspace],
+        equivalents: equivalents.backward
       ) { [problem] _ in
         var (problem, dropout) = (problem, template)
         withUnsafePointer(to: &dropout) { dropout in
