@@ -90,7 +90,7 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let compilation = try ConvolutionCompilation(self, input, site, compiler)
     let output = try compilation.emitForward()
-    if output.requiresGradient { compiler.onBackward { try compilation.emitBackward(output) } }
+    compiler.onBackward { try compilation.emitBackward(output) }
     return output
   }
 }

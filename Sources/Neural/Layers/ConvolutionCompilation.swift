@@ -187,6 +187,11 @@ final class ConvolutionCompilation {
   }
 
   func emitBackward(_ output: Value) throws {
+    guard output.requiresGradient else {
+      // Nothing is trained up to here; all gradients from here on are final all the same.
+      compiler.markFinished(from: weights.offset)
+      return
+    }
     if let pooled = output.pooledGradient {
       try PooledConvolutionBackward.emit(
         pooled, shape, input: input, source: source, weights: weights, bias: bias, layer: site.label, compiler)
@@ -233,6 +238,6 @@ final class ConvolutionCompilation {
       }
     }
     input.receive(
-      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights, layer: site.label))
+      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights.value, layer: site.label))
   }
 }

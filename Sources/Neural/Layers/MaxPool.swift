@@ -49,7 +49,8 @@ public struct MaxPool: Layer, CompilableLayer {
   private func compilePrimitive(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let shape = [compiler.batchSize] + (try windowedShape(input.shape, channels: nil, geometry))
     let descriptor = try PrimitiveDescriptor.maxPoolingForward(
-      source: input.descriptor, destination: .any(shape, input.descriptor.precision), geometry, compiler.attributes, compiler.engine)
+      source: input.descriptor, destination: .any(shape, input.descriptor.precision), geometry, compiler.attributes,
+      compiler.engine)
     let destination = descriptor.destination
     let output = Value(
       shape: Array(shape.dropFirst()), descriptor: destination, buffer: compiler.makeBuffer(destination),

@@ -18,7 +18,8 @@ struct Pointwise: CompilableLayer {
     // Streams are counted per example, so an example's elements must lie together.
     var source = input.tensor
     if dropThreshold > 0 && !input.descriptor.hasContiguousExamples {
-      source = try compiler.reordered(source, to: .plain(input.descriptor.shape), layer: site.label)
+      source = try compiler.reordered(
+        source, to: .plain(input.descriptor.shape, input.descriptor.precision), layer: site.label)
     }
     let isCopy = source.buffer !== input.buffer
     let descriptor = source.descriptor
@@ -43,7 +44,8 @@ struct Pointwise: CompilableLayer {
     let (storage, byteCount) = (output.descriptor.precision.storage, output.descriptor.byteCount)
     let target = output.buffer
     let dropout = streamTemplate(site, compiler)
-    compiler.emit("\(site.label) \(kind)", touching: [source, target]) { context in
+    let equivalents = rectifies ? [Equivalent(site.label, .activation(.relu, output.descriptor))] : []
+    compiler.emit("\(site.label) \(kind)", touching: [source, target], equivalents: equivalents) { context in
       if threshold > 0 && context.isTraining {
         var dropout = dropout
         dropout.step = context.step
@@ -70,11 +72,11 @@ struct Pointwise: CompilableLayer {
     // Mask and gradient must agree in layout.
     let descriptor = output.descriptor
     let (source, target) = try compiler.inPlace(arrived, as: descriptor, layer: site.label)
-    let label = "\(site.label) \(kind) backward"
     if rectifies {
-      compiler.emitReLUBackward(output.buffer, source, to: target, descriptor, scale: keepScale, label: label)
+      compiler.emitReLUBackward(
+        output.buffer, source, to: target, descriptor, scale: keepScale, layer: site.label, of: "\(kind) backward")
     } else if dropThreshold > 0 {
-      emitDropout(from: source, to: target, descriptor, label, site, compiler)
+      emitDropout(from: source, to: target, descriptor, "\(site.label) \(kind) backward", site, compiler)
     }
     input.receive(Value.Gradient(descriptor: descriptor, buffer: target))
   }
@@ -109,7 +111,10 @@ struct Pointwise: CompilableLayer {
       requiresGradient: input.requiresGradient || added.requiresGradient, mayBeOverwritten: true)
     let (count, examples, storage) = (wanted.elementCount, compiler.batchSize, wanted.precision.storage)
     let dropout = streamTemplate(site, compiler)
-    compiler.emit("\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target]) { context in
+    let equivalent = Equivalent(site.label, .sum(wanted, isRectified: false))
+    compiler.emit(
+      "\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target], equivalents: [equivalent]
+    ) { context in
       guard context.isTraining else {
         return fw_tensor_add(storage, sourceBuffer.address, addend.address, target.address, count)
       }
