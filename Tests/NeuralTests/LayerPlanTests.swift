@@ -89,10 +89,12 @@ import Testing
 
 /// A caller may update what is announced at once: nothing behind the announced offset is read or written again.
 enum AnnouncementCheck {
-  static func run(_ harness: Harness) throws {
+  /// - Returns: the step's loss.
+  @discardableResult
+  static func run(_ harness: Harness) throws -> Double {
     let count = harness.plan.layout.count
     let expected = Arena(count: count)
-    try harness.step()
+    let loss = try harness.step()
     expected.pointer.update(from: harness.gradients.pointer, count: count)
     var offsets: [Int] = []
     var end = count
@@ -111,5 +113,6 @@ enum AnnouncementCheck {
     #expect(zip(offsets, offsets.dropFirst()).allSatisfy { $0 > $1 } && offsets.last == 0)
     #expect(memcmp(harness.gradients.pointer, expected.pointer, count * MemoryLayout<Float>.stride) == 0)
     #expect(harness.gradients.isGuardIntact && harness.parameters.isGuardIntact)
+    return loss
   }
 }

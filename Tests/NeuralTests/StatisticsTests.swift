@@ -225,21 +225,18 @@ private final class Meeting: @unchecked Sendable {
   }
 
   /// Runs the same on two threads, and waits for both.
-  func run(_ body: (Int) throws -> Double) throws -> [Double] {
-    let results = Results()
-    withoutActuallyEscaping(body) { body in
-      // Each thread has a plan of its own.
-      nonisolated(unsafe) let body = body
-      let done = DispatchSemaphore(value: 0)
-      for rank in 0..<2 {
-        let thread = Thread {
-          results.set(rank, Result { try body(rank) })
-          done.signal()
-        }
-        thread.start()
+  func run(_ body: @escaping (Int) throws -> Double) throws -> [Double] {
+    // Each thread has a plan of its own.
+    nonisolated(unsafe) let body = body
+    let (results, done) = (Results(), DispatchSemaphore(value: 0))
+    for rank in 0..<2 {
+      let thread = Thread {
+        results.set(rank, Result { try body(rank) })
+        done.signal()
       }
-      for _ in 0..<2 { done.wait() }
+      thread.start()
     }
+    for _ in 0..<2 { done.wait() }
     return try (0..<2).map { try results.get($0) }
   }
 
