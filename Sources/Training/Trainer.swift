@@ -354,7 +354,7 @@ public final class Trainer {
       "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
       "run folder: \(checkpoints.folderPath)",
     ]
-    if data.augmentation != .none { lines.insert("augmentation: \(data.augmentation)", at: 1) }
+    if !data.augmentation.isNone { lines.insert("augmentation: \(data.augmentation)", at: 1) }
     if progress.step > 0 { lines.append("resumed at step \(progress.step)") }
     return RunSummary(title: "\(settings.values["program"] ?? "run")", lines: lines)
   }

@@ -80,7 +80,7 @@ public struct TrainingData: Sendable {
     }
     let sets = "\(summary(training)), \(summary(test)), \(normalization)"
     // Said only of runs that have some: others are known by the same text as before there was any.
-    return augmentation == .none ? sets : sets + ", augmentation: \(augmentation)"
+    return augmentation.isNone ? sets : sets + ", augmentation: \(augmentation)"
   }
 
   /// The first training images as the network gets them, but not augmented: `count` × C × H × W floats at most.

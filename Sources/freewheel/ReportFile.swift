@@ -37,6 +37,15 @@ struct ReportFile {
     }
   }
 
+  /// Puts `report` in place of what was there, with its keys in order.
+  ///
+  /// - Throws: ``ReportFileError``, with the old file as it was.
+  func write(json report: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    try write(encoder.encode(report) + Data("\n".utf8))
+  }
+
   /// Leaves nothing behind of a file that was not written.
   func discard() { unlink(temporary.path) }
 }

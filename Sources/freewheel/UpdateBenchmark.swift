@@ -79,12 +79,7 @@ struct UpdateBenchmark: ParallelCommand {
         if world.rank == 0 { print(result.line) }
       }
     }
-    try world.agree(on: "--json") {
-      guard let file else { return }
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      try file.write(encoder.encode(report) + Data("\n".utf8))
-    }
+    try world.agree(on: "--json") { try file?.write(json: report) }
     return 0
   }
 

@@ -1,6 +1,7 @@
 import Glibc
-import Neural
 import Testing
+
+@testable import Neural
 
 /// What holds for the plans of all layers, in every precision that there is.
 @Suite struct LayerPlanTests {
@@ -72,6 +73,36 @@ import Testing
     }
     let (one, other) = (try single.plan.evaluate(count: 1).lossSum, try half.plan.evaluate(count: 1).lossSum)
     #expect(abs(one - other) < 3e-2 * one, "\(one), \(other)")
+  }
+
+  /// What the profiler takes for its yardstick computes the same thing by oneDNN's primitives.
+  @Test(arguments: NetworkCase.layers)
+  func plansWithoutFusedKernelsAgree(_ network: NetworkCase) throws {
+    let options = PlanOptions(labelSmoothing: 0.1, seed: 5)
+    let fused = try harness(network, .float32)
+    let loss = try fused.step(3)
+    let plain = try Plan(network.model, batchSize: network.batch, options: options, usesFusedKernels: false)
+    try #require(plain.layout.tensors.map(\.name) == fused.plan.layout.tensors.map(\.name))
+    let (parameters, gradients) = (Arena(count: plain.layout.count), Arena(count: plain.layout.count))
+    try plain.initializeParameters(seed: 11, into: parameters.pointer)
+    try plain.bind(parameters: parameters.pointer, gradients: gradients.pointer)
+    try plain.fillInput(fused.input)
+    for index in 0..<network.batch { plain.labels[index] = fused.plan.labels[index] }
+    let other = try plain.forward(step: 3, firstExample: 0)
+    try plain.backward { _ in }
+    #expect(abs(other - loss) < 1e-5 * loss)
+    let expected = try fused.canonical(fused.gradients)
+    for (index, tensor) in plain.layout.tensors.enumerated() where !network.model.untrainedNames.contains(tensor.name) {
+      var values = [Float](repeating: 0, count: tensor.elementCount)
+      try values.withUnsafeMutableBufferPointer {
+        try plain.writeCanonical(tensor: index, from: gradients.pointer, to: try #require($0.baseAddress))
+      }
+      let wanted = try #require(expected[tensor.name]).map(Double.init)
+      let difference = relativeError(values, wanted)
+      let norm = wanted.reduce(0) { $0 + $1 * $1 }.squareRoot()
+      // In front of a normalisation a bias has no gradient but rounding.
+      #expect(difference < 1e-4 || norm < 1e-5, "\(tensor.name): \(difference)")
+    }
   }
 
   @Test(arguments: NetworkCase.layers, Precision.available)

@@ -23,7 +23,15 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
       var name: String?
       if argument == "--recipe" { name = index + 1 < arguments.count ? arguments[index + 1] : nil }
       if argument.hasPrefix("--recipe=") { name = String(argument.dropFirst("--recipe=".count)) }
-      if let recipe = name.flatMap(Recipe.init) { return recipe.arguments + arguments }
+      guard let recipe = name.flatMap(Recipe.init) else { continue }
+      var flags = recipe.arguments
+      // A length in steps takes the place of the recipe's own in epochs.
+      if arguments.contains(where: { $0 == "--steps" || $0.hasPrefix("--steps=") }),
+        let epochs = flags.firstIndex(of: "--epochs")
+      {
+        flags.removeSubrange(epochs...(epochs + 1))
+      }
+      return flags + arguments
     }
     return arguments
   }

@@ -40,7 +40,7 @@ extension PlanCompiler {
       } else {
         target = makeBuffer(descriptor)
       }
-      emitAdd(first, addend, to: target, descriptor, label: "\(layer) sum of gradients")
+      emitAdd(first, addend, to: target, descriptor, layer: layer, of: "sum of gradients")
       sum = Value.Gradient(descriptor: descriptor, buffer: target)
     }
     return sum
@@ -57,19 +57,24 @@ extension PlanCompiler {
   }
 
   /// target = first + second, of one layout; target may be one of them.
-  func emitAdd(_ first: Buffer, _ second: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, label: String) {
+  func emitAdd(
+    _ first: Buffer, _ second: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, layer: String, of what: String
+  ) {
     let (count, storage) = (descriptor.elementCount, descriptor.precision.storage)
-    emit(label, touching: [first, second, target]) { _ in
+    let equivalent = Equivalent(layer, .sum(descriptor, isRectified: false))
+    emit("\(layer) \(what)", touching: [first, second, target], equivalents: [equivalent]) { _ in
       fw_tensor_add(storage, first.address, second.address, target.address, count)
     }
   }
 
   /// target = gradient · scale where a ReLU had put out more than zero, else zero.
   func emitReLUBackward(
-    _ output: Buffer, _ gradient: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, scale: Float, label: String
+    _ output: Buffer, _ gradient: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, scale: Float, layer: String,
+    of what: String
   ) {
     let (count, storage) = (descriptor.elementCount, descriptor.precision.storage)
-    emit(label, touching: [output, gradient, target]) { _ in
+    let equivalent = Equivalent(layer, .activationBackward(.relu, descriptor))
+    emit("\(layer) \(what)", touching: [output, gradient, target], equivalents: [equivalent]) { _ in
       fw_tensor_relu_backward(storage, output.address, gradient.address, scale, target.address, count)
     }
   }

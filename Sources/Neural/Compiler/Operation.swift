@@ -60,10 +60,13 @@ final class PrimitiveOperation: Operation {
 /// A loop of our own.
 final class KernelOperation: Operation {
   let label: String
+  /// What oneDNN has for the same work; the profiler times that.
+  let equivalents: [Equivalent]
   private let body: (RunContext) throws -> Void
 
-  init(_ label: String, _ body: @escaping (RunContext) throws -> Void) {
+  init(_ label: String, equivalents: [Equivalent], _ body: @escaping (RunContext) throws -> Void) {
     self.label = label
+    self.equivalents = equivalents
     self.body = body
   }
 

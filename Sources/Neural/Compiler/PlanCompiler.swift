@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// Turns layers into operations.
 ///
 /// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all
@@ -119,15 +121,21 @@ final class PlanCompiler {
   }
 
   /// Appends a loop of our own, which touches the given buffers.
-  func emit(_ label: String, touching touched: [Buffer], _ body: @escaping (RunContext) throws -> Void) {
+  /// - Parameter equivalents: the primitives that a plan made of nothing else would run for this work; none where oneDNN
+  ///   has none, and where another operation names them.
+  func emit(
+    _ label: String, touching touched: [Buffer], equivalents: [Equivalent] = [],
+    _ body: @escaping (RunContext) throws -> Void
+  ) {
     for buffer in touched { buffer.touch(at: time) }
-    append(KernelOperation(label, body))
+    append(KernelOperation(label, equivalents: equivalents, body))
   }
 
   /// The tensor in the wanted layout: itself, or a copy. Of another shape it is the same numbers in row-major order, as
   /// an image and its features are.
   func reordered(_ tensor: Tensor, to wanted: MemoryDescriptor, layer: String) throws -> Tensor {
     if tensor.descriptor == wanted { return tensor }
+    if try tensor.descriptor.coincides(with: wanted) { return Tensor(descriptor: wanted, storage: tensor.storage) }
     let shape = tensor.descriptor.shape
     if shape != wanted.shape {
       let inOrder = try reordered(tensor, to: .plain(shape, wanted.precision), layer: layer)
@@ -137,6 +145,20 @@ final class PlanCompiler {
     let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
     try emitReorder(tensor, to: copy, layer: layer)
     return copy
+  }
+
+  /// The tensor in the same layout and another precision: itself, or a copy.
+  func converted(_ tensor: Tensor, to precision: Precision, layer: String) -> Tensor {
+    guard tensor.descriptor.precision != precision, let source = tensor.buffer else { return tensor }
+    let descriptor = tensor.descriptor.with(precision)
+    let (target, count) = (makeBuffer(descriptor), descriptor.elementCount)
+    emit("\(layer) conversion to \(precision.rawValue)", touching: [source, target]) { _ in
+      switch precision {
+      case .float32: fw_float32_from_bfloat16(source.halves, target.floats, count)
+      case .bfloat16: fw_bfloat16_from_float32(source.floats, target.halves, count)
+      }
+    }
+    return Tensor(descriptor: descriptor, storage: .buffer(target))
   }
 
   /// Copies a tensor into another layout, or another place.

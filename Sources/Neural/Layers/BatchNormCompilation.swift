@@ -21,6 +21,7 @@ final class BatchNormCompilation {
   private let input: Value
   private let added: Value?
   private let activation: fw_activation
+  private let activationBehind: Activation?
   private let site: LayerSite
   private let compiler: PlanCompiler
   private let channels: Int
@@ -46,6 +47,7 @@ final class BatchNormCompilation {
     self.input = input
     self.added = added
     self.activation = activation?.kernel ?? FW_IDENTITY
+    activationBehind = activation
     self.site = site
     self.compiler = compiler
     var tensor = input.tensor
@@ -79,7 +81,9 @@ final class BatchNormCompilation {
       mayBeOverwritten: !(added != nil && activation == FW_RELU))
     let (y, moments, stride, storage, activation) = (output.buffer, moments, stride, storage, activation)
     let touched = [x, moments, y] + (residual.map { [$0] } ?? [])
-    compiler.emit("\(site.label) apply", touching: touched) { [layout] _ in
+    let equivalents = Equivalent.batchNormalization(
+      descriptor, addsResidual: added != nil, activationBehind, layer: site.label)
+    compiler.emit("\(site.label) apply", touching: touched, equivalents: equivalents) { [layout] _ in
       var layout = layout
       fw_batch_norm_apply(
         &layout, storage, x.address, moments.floats + 2 * stride, moments.floats + 3 * stride, residual?.address,
@@ -159,8 +163,10 @@ final class BatchNormCompilation {
 
   private func aligned(_ gradient: Value.Gradient) throws -> Value.Gradient {
     if gradient.descriptor == descriptor { return gradient }
-    let copy = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label)
-    return Value.Gradient(descriptor: descriptor, buffer: copy.buffer ?? gradient.buffer)
+    let buffer = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label).buffer ?? gradient.buffer
+    return Value.Gradient(
+      descriptor: descriptor, buffer: buffer,
+      mayBeOverwritten: buffer !== gradient.buffer || gradient.mayBeOverwritten)
   }
 
   /// What the kernels read besides the input where there was a residual: the output's signs, or the residual again.
@@ -176,7 +182,9 @@ final class BatchNormCompilation {
     let (channels, stride, storage, activation) = (channels, stride, storage, activation)
     let (sums, moments, weight, bias) = (sums, moments, weight.offset, bias.offset)
     let touched = [x, first, sums, moments, factors] + [second, inner, other].compactMap { $0 }
-    compiler.emit("\(site.label) backward sums", touching: touched) { [layout] context in
+    let equivalents = Equivalent.batchNormalizationBackward(
+      descriptor, addsGradients: second != nil, addsResidual: added != nil, activationBehind, layer: site.label)
+    compiler.emit("\(site.label) backward sums", touching: touched, equivalents: equivalents) { [layout] context in
       var layout = layout
       var source = fw_batch_norm_input(
         x: x.address, mean: moments.floats, scale: moments.floats + 2 * stride, shift: moments.floats + 3 * stride,

@@ -52,7 +52,10 @@ public struct LayerNorm: Layer, CompilableLayer {
       shape: input.shape, descriptor: descriptor, buffer: compiler.makeBuffer(descriptor), requiresGradient: true,
       mayBeOverwritten: true)
     let (target, storage, epsilon) = (output.buffer, precision.storage, Float(epsilon))
-    compiler.emit("\(site.label) forward", touching: [aligned, moments, target]) { context in
+    let equivalent = Equivalent(site.label, .layerNormalization(descriptor))
+    compiler.emit(
+      "\(site.label) forward", touching: [aligned, moments, target], equivalents: [equivalent]
+    ) { context in
       fw_layer_norm_forward(
         storage, rows, features, aligned.address, context.parameters + weight.offset,
         context.parameters + bias.offset, epsilon, target.address, moments.floats, moments.floats + rows)
@@ -63,7 +66,9 @@ public struct LayerNorm: Layer, CompilableLayer {
       // What goes past the block that begins here is added in the same pass.
       let bypass = input.takeBypassGradient(as: descriptor)?.buffer
       let touched = [aligned, moments, gradient, result] + (bypass.map { [$0] } ?? [])
-      compiler.emit("\(site.label) backward", touching: touched) { context in
+      var equivalents = [Equivalent(site.label, .layerNormalizationBackward(descriptor))]
+      if bypass != nil { equivalents.append(Equivalent(site.label, .sum(descriptor, isRectified: false))) }
+      compiler.emit("\(site.label) backward", touching: touched, equivalents: equivalents) { context in
         fw_layer_norm_backward(
           storage, rows, features, aligned.address, context.parameters + weight.offset, moments.floats,
           moments.floats + rows, gradient.address, bypass?.address, result.address,

@@ -40,7 +40,9 @@ public struct MaxPool: Layer, CompilableLayer {
     if try BlockedMaxPool2.applies(to: self, input, compiler) {
       return try BlockedMaxPool2(self, input, site, compiler).compile()
     }
-    let pooled = try compilePrimitive(input, site, compiler)
+    let pooled =
+      try WindowMaxPool.applies(to: self, input, compiler)
+      ? WindowMaxPool.compile(self, input, site, compiler) : compilePrimitive(input, site, compiler)
     return try pointwise?.compile(pooled, site, compiler) ?? pooled
   }
 

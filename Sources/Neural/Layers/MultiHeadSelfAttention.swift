@@ -9,6 +9,8 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
   public let heads: Int
   /// Probability of an attention weight to be dropped in training.
   public let dropout: Double
+  /// The one token whose output is read, where a selection behind the layer was taken into it.
+  var selectedToken: Int?
 
   /// - Parameters:
   ///   - name: prefix of the parameters' names: `in_proj_weight` (3·features × features: queries, keys, values),
@@ -55,7 +57,9 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let (first, last) = projections(input.shape[1])
     let projected = try first.compile(input, site, compiler)
-    return try last.compile(try attend(projected, input.shape, site, compiler), site, compiler)
+    var attended = try attend(projected, input.shape, site, compiler)
+    if let selectedToken { attended = try TokenSelection(selectedToken).compile(attended, site, compiler) }
+    return try last.compile(attended, site, compiler)
   }
 
   /// Softmax of the products of queries and keys, times the values.
@@ -79,8 +83,12 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
     let drops = pointwise.dropThreshold > 0
     let template = pointwise.streamTemplate(site, compiler)
     let (source, target) = (projected.buffer, output.buffer)
-    compiler.emit("\(site.label) attention", touching: [source, target, probabilities, workspace]) {
-      [problem] context in
+    let equivalents = try Equivalent.attention(
+      heads: compiler.batchSize * heads, tokens: shape[0], width: shape[1] / heads, precision, layer: site.label)
+    compiler.emit(
+      "\(site.label) attention", touching: [source, target, probabilities, workspace],
+      equivalents: equivalents.forward
+    ) { [problem] context in
       var (problem, dropout) = (problem, template)
       dropout.step = context.step
       withUnsafePointer(to: &dropout) { dropout in
@@ -94,7 +102,8 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
       let result = compiler.makeBuffer(projected.descriptor)
       let workspace = compiler.makeBuffer(byteCount: workspaceSize, isPinned: false)
       compiler.emit(
-        "\(site.label) attention backward", touching: [source, probabilities, gradient, result, workspace]
+        "\(site.label) attention backward", touching: [source, probabilities, gradient, result, workspace],
+        equivalents: equivalents.backward
       ) { [problem] _ in
         var (problem, dropout) = (problem, template)
         withUnsafePointer(to: &dropout) { dropout in

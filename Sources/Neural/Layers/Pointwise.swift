@@ -9,8 +9,8 @@ struct Pointwise: CompilableLayer {
 
   func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
 
-  /// Of 65536 equally likely draws, so many drop an element.
-  var dropThreshold: UInt32 { UInt32((dropProbability * 65536).rounded()) }
+  /// Of 65536 equally likely draws, so many drop an element; never all of them.
+  var dropThreshold: UInt32 { UInt32(min((dropProbability * 65536).rounded(), 65535)) }
   /// Makes up, in the mean, for what is dropped: exact for the threshold used.
   var keepScale: Float { Float(65536 / (65536 - Double(dropThreshold))) }
 
@@ -44,7 +44,8 @@ struct Pointwise: CompilableLayer {
     let (storage, byteCount) = (output.descriptor.precision.storage, output.descriptor.byteCount)
     let target = output.buffer
     let dropout = streamTemplate(site, compiler)
-    compiler.emit("\(site.label) \(kind)", touching: [source, target]) { context in
+    let equivalents = rectifies ? [Equivalent(site.label, .activation(.relu, output.descriptor))] : []
+    compiler.emit("\(site.label) \(kind)", touching: [source, target], equivalents: equivalents) { context in
       if threshold > 0 && context.isTraining {
         var dropout = dropout
         dropout.step = context.step
@@ -71,11 +72,11 @@ struct Pointwise: CompilableLayer {
     // Mask and gradient must agree in layout.
     let descriptor = output.descriptor
     let (source, target) = try compiler.inPlace(arrived, as: descriptor, layer: site.label)
-    let label = "\(site.label) \(kind) backward"
     if rectifies {
-      compiler.emitReLUBackward(output.buffer, source, to: target, descriptor, scale: keepScale, label: label)
+      compiler.emitReLUBackward(
+        output.buffer, source, to: target, descriptor, scale: keepScale, layer: site.label, of: "\(kind) backward")
     } else if dropThreshold > 0 {
-      emitDropout(from: source, to: target, descriptor, label, site, compiler)
+      emitDropout(from: source, to: target, descriptor, "\(site.label) \(kind) backward", site, compiler)
     }
     input.receive(Value.Gradient(descriptor: descriptor, buffer: target))
   }
@@ -110,7 +111,10 @@ struct Pointwise: CompilableLayer {
       requiresGradient: input.requiresGradient || added.requiresGradient, mayBeOverwritten: true)
     let (count, examples, storage) = (wanted.elementCount, compiler.batchSize, wanted.precision.storage)
     let dropout = streamTemplate(site, compiler)
-    compiler.emit("\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target]) { context in
+    let equivalent = Equivalent(site.label, .sum(wanted, isRectified: false))
+    compiler.emit(
+      "\(site.label) Dropout and sum", touching: [sourceBuffer, addend, target], equivalents: [equivalent]
+    ) { context in
       guard context.isTraining else {
         return fw_tensor_add(storage, sourceBuffer.address, addend.address, target.address, count)
       }

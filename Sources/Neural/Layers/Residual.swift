@@ -124,7 +124,7 @@ struct CompilableResidual: CompilableLayer, Activatable {
     let output = Value(
       shape: computed.shape, descriptor: descriptor, buffer: target,
       requiresGradient: computed.requiresGradient || added.requiresGradient, mayBeOverwritten: true)
-    compiler.emitAdd(computed.buffer, addend, to: target, descriptor, label: "\(site.label) sum")
+    compiler.emitAdd(computed.buffer, addend, to: target, descriptor, layer: site.label, of: "sum")
     compiler.onBackward {
       guard var gradient = try compiler.gradient(of: output, layer: site.label) else { return }
       // The body goes back first, and only reads; whoever gets the shortcut's gradient is the last to look at it.

@@ -37,7 +37,10 @@ struct SmoothActivation: CompilableLayer {
     let (count, examples) = (descriptor.elementCount, compiler.batchSize)
     let keepsDerivative = input.requiresGradient
     let template = dropout?.streamTemplate(site, compiler)
-    compiler.emit("\(site.label) \(kind)", touching: [sourceBuffer, target, derivative]) { context in
+    let equivalent = Equivalent(site.label, .activation(activation, descriptor))
+    compiler.emit(
+      "\(site.label) \(kind)", touching: [sourceBuffer, target, derivative], equivalents: [equivalent]
+    ) { context in
       let derivatives = keepsDerivative && context.isTraining ? derivative.address : nil
       if context.isTraining, var template {
         template.step = context.step
@@ -53,7 +56,10 @@ struct SmoothActivation: CompilableLayer {
     compiler.onBackward {
       guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
       let (gradient, result) = try compiler.inPlace(arrived, as: descriptor, layer: site.label)
-      compiler.emit("\(site.label) \(kind) backward", touching: [gradient, derivative, result]) { _ in
+      let equivalent = Equivalent(site.label, .activationBackward(activation, descriptor))
+      compiler.emit(
+        "\(site.label) \(kind) backward", touching: [gradient, derivative, result], equivalents: [equivalent]
+      ) { _ in
         fw_multiply(storage, gradient.address, derivative.address, result.address, count)
       }
       input.receive(Value.Gradient(descriptor: descriptor, buffer: result))

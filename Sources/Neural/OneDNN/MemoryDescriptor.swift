@@ -32,6 +32,11 @@ struct MemoryDescriptor: Equatable {
     try MemoryDescriptor(shape, precision, tag: dnnl_acdb)
   }
 
+  /// Matrices, one behind the other, each stored column by column: row-major matrices read as their transposes.
+  static func transposed(_ shape: [Int], _ precision: Precision = .float32) throws(OneDNNError) -> MemoryDescriptor {
+    try MemoryDescriptor(shape, precision, tag: dnnl_acb)
+  }
+
   private init(_ shape: [Int], _ precision: Precision, tag: dnnl_format_tag_t) throws(OneDNNError) {
     var raw = dnnl_memory_desc_t()
     let dimensions = shape.map { dnnl_dim_t($0) }

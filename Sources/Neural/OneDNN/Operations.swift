@@ -1,8 +1,8 @@
 internal import COneDNN
 
 // Primitive descriptors of the operations that plans are made of, by oneDNN 2's two calls: an operation descriptor is
-// filled in, then an implementation is asked for. (oneDNN 3 does both in one call of another name: this file and
-// MemoryDescriptor.swift are what would have a twin.)
+// filled in, then an implementation is asked for. (oneDNN 3 does both in one call of another name: this file, its
+// neighbours of single operations and MemoryDescriptor.swift are what would have a twin.)
 
 /// The algorithm of one convolution primitive.
 enum ConvolutionKernel: String, CaseIterable {
@@ -25,7 +25,8 @@ struct WindowGeometry: Hashable {
 }
 
 extension PrimitiveDescriptor {
-  private static func make(
+  /// Asks for an implementation of an operation descriptor of any kind.
+  static func make(
     _ operation: UnsafeRawPointer, _ attributes: Attributes, _ engine: Engine, hint: PrimitiveDescriptor? = nil
   ) throws(OneDNNError) -> PrimitiveDescriptor {
     var handle: dnnl_primitive_desc_t?

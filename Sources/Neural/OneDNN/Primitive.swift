@@ -39,16 +39,22 @@ final class PrimitiveDescriptor {
 
 /// Which argument of a primitive a memory object is.
 enum Argument {
-  case source, weights, bias, destination
+  case source, secondSource, weights, bias, destination
+  case mean, variance, scaleShift, scaleShiftGradient
   case sourceGradient, weightsGradient, biasGradient, destinationGradient
   case workspace, scratchpad
 
   var index: Int32 {
     switch self {
     case .source: DNNL_ARG_SRC_0
+    case .secondSource: DNNL_ARG_SRC_1
     case .weights: DNNL_ARG_WEIGHTS_0
     case .bias: DNNL_ARG_BIAS
     case .destination: DNNL_ARG_DST_0
+    case .mean: DNNL_ARG_MEAN
+    case .variance: DNNL_ARG_VARIANCE
+    case .scaleShift: DNNL_ARG_WEIGHTS_0
+    case .scaleShiftGradient: DNNL_ARG_DIFF_WEIGHTS_0
     case .sourceGradient: DNNL_ARG_DIFF_SRC_0
     case .weightsGradient: DNNL_ARG_DIFF_WEIGHTS_0
     case .biasGradient: DNNL_ARG_DIFF_BIAS

@@ -334,6 +334,36 @@ extension NetworkCase {
       BatchNorm("bn2")
       Dense("fc", 3)
     },
+    NetworkCase("patches of a feature map, a token selected behind layers of tokens", batch: 2, input: [3, 7, 5]) {
+      projected("conv", 7)
+      BatchNorm("bn")
+      ReLU()
+      PatchEmbedding("patch_embedding", features: 16, patch: 2)
+      Residual {
+        LayerNorm("norm1")
+        Dense("linear1", 24)
+        SiLU()
+      } shortcut: {
+        Dense("linear2", 24)
+      }
+      Residual {
+        LayerNorm("norm2")
+        MultiHeadSelfAttention("attention", heads: 3, dropout: 0.2)
+      }
+      LayerNorm("norm3")
+      ReLU()
+      Dropout(0.2)
+      Scale(1.5)
+      TokenSelection(4)
+      Dense("fc", 3)
+    },
+    NetworkCase("tokens give the logits", batch: 2, input: [3, 5, 7]) {
+      PatchEmbedding("patch_embedding", features: 8, patch: 3)
+      Residual { MultiHeadSelfAttention("attention", heads: 2) }
+      Dense("linear", 5)
+      TokenSelection(1)
+      Scale(2)
+    },
     NetworkCase("tokens of an image that is not trained", batch: 2, input: [3, 6, 4]) {
       PatchEmbedding("patch_embedding", features: 12, patch: 2)
       ClassToken("class_token")
@@ -407,6 +437,17 @@ extension NetworkCase {
       MaxPool(2)
       BatchNorm("bn")
       Flatten()
+      Dense("fc", 3)
+    },
+    NetworkCase("a normalisation behind a layer that is not trained", batch: 2, input: [3, 5, 7]) {
+      Convolution("whiten", channels: 7, kernel: 3, padding: 1, bias: false, trainable: false)
+      BatchNorm("bn1")
+      Residual {
+        projected("conv", 7)
+        BatchNorm("bn2")
+      }
+      GELU(approximation: .tanh)
+      GlobalAveragePool()
       Dense("fc", 3)
     },
     NetworkCase("a layer in the middle that is not trained", batch: 2, input: [3, 5, 7]) {
