@@ -337,7 +337,7 @@ extension NetworkCase {
     NetworkCase("patches of a feature map, a token selected behind layers of tokens", batch: 2, input: [3, 7, 5]) {
       projected("conv", 7)
       BatchNorm("bn")
-      ReLU()
+      SiLU()
       PatchEmbedding("patch_embedding", features: 16, patch: 2)
       Residual {
         LayerNorm("norm1")
