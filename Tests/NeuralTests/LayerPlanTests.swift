@@ -14,7 +14,8 @@ import Testing
   func repeatsItself(_ network: NetworkCase, _ precision: Precision) throws {
     func run(_ harness: Harness) throws -> [UInt64] {
       let loss = try harness.step(3)
-      return [loss.bitPattern] + (harness.gradients.bits + harness.plan.runningStatistics.map(\.bitPattern)).map(UInt64.init)
+      let bits = harness.gradients.bits + harness.plan.runningStatistics.map(\.bitPattern)
+      return [loss.bitPattern] + bits.map(UInt64.init)
     }
     let (first, second) = (try harness(network, precision), try harness(network, precision))
     let statistics = first.plan.runningStatistics
@@ -65,7 +66,8 @@ import Testing
     #expect(abs(loss - expected) < 2e-2 * expected, "\(loss), \(expected)")
     let (wanted, gradients) = (try single.canonical(single.gradients), try half.canonical(half.gradients))
     let names = single.plan.layout.tensors.map(\.name)
-    let error = relativeError(names.flatMap { gradients[$0] ?? [] }, names.flatMap { wanted[$0] ?? [] }.map(Double.init))
+    let whole = names.flatMap { wanted[$0] ?? [] }.map(Double.init)
+    let error = relativeError(names.flatMap { gradients[$0] ?? [] }, whole)
     #expect(error < (network.model.hasKinks ? 0.3 : 2e-2), "\(error)")
     if !single.plan.statistics.isEmpty {
       let error = relativeError(half.plan.runningStatistics, single.plan.runningStatistics.map(Double.init))
@@ -110,7 +112,8 @@ import Testing
     let dropping = try harness(network, precision)
     let options = PlanOptions(dropoutScale: 0, labelSmoothing: 0.1, precision: precision)
     let plain = try Harness(network.model, batchSize: network.batch, options: options)
-    let (first, second) = (try dropping.plan.evaluate(count: network.batch), try plain.plan.evaluate(count: network.batch))
+    let first = try dropping.plan.evaluate(count: network.batch)
+    let second = try plain.plan.evaluate(count: network.batch)
     #expect(abs(first.lossSum - second.lossSum) < 1e-5 * second.lossSum)
     if plain.plan.statistics.isEmpty && precision == .float32 {
       #expect(abs(try plain.step() - first.lossSum) < 1e-5 * first.lossSum)

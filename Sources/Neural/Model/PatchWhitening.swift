@@ -93,7 +93,9 @@ public enum PatchWhitening {
     // It converges quadratically: a few sweeps do.
     for _ in 0..<30 {
       var rest = 0.0
-      for row in 0..<size { for column in 0..<row { rest += matrix[row * size + column] * matrix[row * size + column] } }
+      for row in 0..<size {
+        for column in 0..<row { rest += matrix[row * size + column] * matrix[row * size + column] }
+      }
       if rest < 1e-24 { break }
       for p in 0..<size {
         for q in (p + 1)..<max(size, p + 1) where matrix[p * size + q] != 0 {

@@ -123,7 +123,8 @@ enum GoldenNetworks {
         Scale(-1.75)
       }
     ),
-    ("layer-norm", patched(19) { LayerNorm("norm", epsilon: 1e-6) }), ("token-dense", patched(19) { Dense("linear1", 5) }),
+    ("layer-norm", patched(19) { LayerNorm("norm", epsilon: 1e-6) }),
+    ("token-dense", patched(19) { Dense("linear1", 5) }),
     (
       "sine-cosine-positions",
       patched(20) {
