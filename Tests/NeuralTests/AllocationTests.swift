@@ -1,4 +1,5 @@
 import Foundation
+import Neural
 import Testing
 
 /// A step must not allocate. The steps are run by a helper program, whose malloc counts by return address; it is built
@@ -22,8 +23,9 @@ import Testing
     return result
   }
 
-  @Test func aTrainingStepAllocatesNothingOfOurs() throws {
-    let counts = try probe([])
+  @Test(arguments: ["mnist", "residual", "transformer"], Precision.available)
+  func aTrainingStepAllocatesNothingOfOurs(_ network: String, _ precision: Precision) throws {
+    let counts = try probe([network, precision.rawValue])
     #expect(counts["steps"] == "5")
     #expect(counts["ours"] == "0", "first asked for by \(counts["first"] ?? "?")")
   }

@@ -150,6 +150,20 @@ import Testing
     #expect(abs(two.loss - without.loss) > 1e-4 * without.loss)
   }
 
+  /// However probable it is that an element is dropped: what is kept stays finite.
+  @Test func almostCertainDropoutStaysFinite() throws {
+    let model = Sequential(input: [64]) {
+      Dropout(1 - 1e-9)
+      Dense("fc1", 64)
+      GELU()
+      Dropout(0.999_999)
+      Dense("fc2", 3)
+    }
+    let harness = try Harness(model, batchSize: 64, options: PlanOptions(seed: 1))
+    for step in 0..<20 { #expect(try harness.step(step).isFinite) }
+    #expect(harness.gradients.values.allSatisfy { $0.isFinite })
+  }
+
   @Test func scaleZeroTurnsDropoutOff() throws {
     let off = try Harness(NetworkCase.smallMNIST.model, batchSize: 3, options: PlanOptions(dropoutScale: 0, seed: 1))
     let loss = try off.step(1)

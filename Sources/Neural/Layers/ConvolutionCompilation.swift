@@ -173,8 +173,10 @@ final class ConvolutionCompilation {
       shape: [shape.outputChannels] + shape.outputSize, descriptor: descriptor,
       buffer: compiler.makeBuffer(descriptor), requiresGradient: layer.isTrainable || input.requiresGradient,
       mayBeOverwritten: !layer.isRectified)
-    output.acceptsPooledGradient = try layer.isTrainable && PooledConvolutionBackward.applies(
-      shape, source: source.descriptor, output: descriptor, compiler)
+    output.acceptsPooledGradient =
+      try layer.isTrainable
+      && PooledConvolutionBackward.applies(
+        shape, source: source.descriptor, output: descriptor, compiler)
     output.isRectified = layer.isRectified
     var arguments: [(argument: Argument, tensor: Tensor)] = [
       (.source, source),

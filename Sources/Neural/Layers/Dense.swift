@@ -56,7 +56,8 @@ public struct Dense: Layer, CompilableLayer, Activatable {
   public func parameters(input: [Int]) -> [ParameterSpecification] {
     guard let name, let inputs = input.last else { return [] }
     let weight = ParameterSpecification(
-      name: parameterNames?.weight ?? "\(name).weight", shape: [features, inputs], fanIn: inputs, initializer: initializer)
+      name: parameterNames?.weight ?? "\(name).weight", shape: [features, inputs], fanIn: inputs,
+      initializer: initializer)
     let bias = ParameterSpecification(
       name: parameterNames?.bias ?? "\(name).bias", shape: [features], fanIn: inputs, initializer: biasInitializer)
     return hasBias ? [weight, bias] : [weight]

@@ -9,8 +9,8 @@ struct Pointwise: CompilableLayer {
 
   func outputShape(input: [Int]) throws(ShapeMismatch) -> [Int] { input }
 
-  /// Of 65536 equally likely draws, so many drop an element.
-  var dropThreshold: UInt32 { UInt32((dropProbability * 65536).rounded()) }
+  /// Of 65536 equally likely draws, so many drop an element; never all of them.
+  var dropThreshold: UInt32 { UInt32(min((dropProbability * 65536).rounded(), 65535)) }
   /// Makes up, in the mean, for what is dropped: exact for the threshold used.
   var keepScale: Float { Float(65536 / (65536 - Double(dropThreshold))) }
 

@@ -12,14 +12,14 @@ public enum PatchWhitening {
   ///   - shape: `[channels, height, width]`.
   ///   - kernel: height and width of a patch.
   ///   - filters: an even number of filters, at most twice the numbers in a patch.
-  ///   - epsilon: added to the eigenvalues: what directions of little variance are not to be blown up beyond.
+  ///   - epsilon: added to the eigenvalues: what directions of little variance are not to be blown up beyond; above 0.
   /// - Returns: filters × channels × kernel × kernel floats, the weights of a convolution.
-  /// - Throws: ``PlanError`` for sizes that do not fit.
+  /// - Throws: ``PlanError`` for sizes that do not fit, or an ε of no more than 0.
   public static func filters(
     images: [Float], shape: [Int], kernel: Int, filters: Int, epsilon: Double
   ) throws(PlanError) -> [Float] {
     let size = shape.count == 3 ? shape[0] * kernel * kernel : 0
-    guard shape.count == 3, kernel >= 1, kernel <= shape[1], kernel <= shape[2], !images.isEmpty,
+    guard shape.count == 3, shape[0] >= 1, kernel >= 1, kernel <= shape[1], kernel <= shape[2], !images.isEmpty,
       images.count % shape.reduce(1, *) == 0
     else {
       throw .value(
@@ -28,6 +28,9 @@ public enum PatchWhitening {
     }
     guard filters >= 2, filters % 2 == 0, filters / 2 <= size else {
       throw .value(name: "filters", received: "\(filters)", expected: "an even number from 2 to \(2 * size)")
+    }
+    guard epsilon > 0 && epsilon.isFinite else {
+      throw .value(name: "epsilon", received: "\(epsilon)", expected: "a finite number above 0")
     }
     var matrix = covariance(images, shape, kernel)
     let (values, vectors) = eigen(&matrix, size)
@@ -90,7 +93,9 @@ public enum PatchWhitening {
     // It converges quadratically: a few sweeps do.
     for _ in 0..<30 {
       var rest = 0.0
-      for row in 0..<size { for column in 0..<row { rest += matrix[row * size + column] * matrix[row * size + column] } }
+      for row in 0..<size {
+        for column in 0..<row { rest += matrix[row * size + column] * matrix[row * size + column] }
+      }
       if rest < 1e-24 { break }
       for p in 0..<size {
         for q in (p + 1)..<max(size, p + 1) where matrix[p * size + q] != 0 {

@@ -29,6 +29,8 @@ final class Harness {
   let plan: Plan
   let parameters: Arena
   let gradients: Arena
+  /// The batch, before any rounding to the plan's precision.
+  let input: [Float]
 
   init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions(), dataSeed: UInt64 = 1) throws {
     self.model = model
@@ -38,7 +40,8 @@ final class Harness {
     try plan.initializeParameters(seed: 11, into: parameters.pointer)
     try plan.bind(parameters: parameters.pointer, gradients: gradients.pointer)
     var random = SplitMix(state: dataSeed)
-    for index in 0..<plan.input.count { plan.input[index] = random.uniform() }
+    input = (0..<batchSize * model.input.reduce(1, *)).map { _ in random.uniform() }
+    try plan.fillInput(input)
     for index in 0..<batchSize { plan.labels[index] = Int32(random.next() % UInt64(plan.classCount)) }
   }
 
@@ -61,6 +64,14 @@ final class Harness {
       result[tensor.name] = values
     }
     return result
+  }
+
+  /// Puts other values into a tensor of the parameter arena.
+  func setParameter(_ index: Int, to values: [Float]) throws {
+    try values.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      try plan.readCanonical(tensor: index, from: base, to: parameters.pointer)
+    }
   }
 
   /// The batch's losses and gradients in double precision, by ``ReferenceNetwork``.

@@ -1,8 +1,64 @@
-// Counts the heap allocations of whole training steps of the MNIST network, for the test that wants none of ours.
-// Prints `steps N ours N library N first NAME`. With the argument `leaky` each step makes an array, to show that the
-// counter would see it.
+// Counts the heap allocations of whole training steps of a network, for the test that wants none of ours.
+// Prints `steps N ours N library N first NAME`. Arguments: the network, `mnist`, `residual` or `transformer`, and the
+// precision, `float32` or `bfloat16`; or `leaky`: each step makes an array, to show that the counter would see it.
 import CAllocationCounter
 import Neural
+
+/// As the residual networks, with each kind of block, or as the vision transformer; small.
+func network(_ name: String) -> Sequential {
+  switch name {
+  case "residual":
+    Sequential(input: [3, 12, 12]) {
+      Convolution("conv1", channels: 16, kernel: 3, padding: 1, bias: false)
+      BatchNorm("bn1")
+      ReLU()
+      Residual {
+        Convolution("conv2", channels: 16, kernel: 3, padding: 1, bias: false)
+        BatchNorm("bn2")
+        ReLU()
+        Convolution("conv3", channels: 16, kernel: 3, padding: 1, bias: false)
+        BatchNorm("bn3")
+      }
+      ReLU()
+      Residual {
+        Convolution("conv4", channels: 32, kernel: 3, stride: 2, padding: 1, bias: false)
+        BatchNorm("bn4")
+        GELU(approximation: .tanh)
+        Dropout(0.1)
+      } shortcut: {
+        Convolution("downsample", channels: 32, kernel: 1, stride: 2, bias: false)
+      }
+      MaxPool(2)
+      AveragePool(2, stride: 1)
+      SiLU()
+      GlobalAveragePool()
+      Dense("fc", 10)
+      Scale(0.125)
+    }
+  case "transformer":
+    Sequential(input: [3, 16, 16]) {
+      PatchEmbedding("patch_embedding", features: 32, patch: 4)
+      PositionEmbedding(sineCosineOfRows: 4)
+      ClassToken("class_token")
+      PositionEmbedding("position_embedding")
+      Residual {
+        LayerNorm("norm1")
+        MultiHeadSelfAttention("attention", heads: 4, dropout: 0.3)
+      }
+      Residual {
+        LayerNorm("norm2")
+        Dense("linear1", 64)
+        GELU(approximation: .tanh)
+        Dropout(0.3)
+        Dense("linear2", 32)
+        Dropout(0.3)
+      }
+      TokenSelection(0)
+      Dense("fc", 10)
+    }
+  default: Models.mnist()
+  }
+}
 
 struct Probe {
   let plan: Plan
@@ -11,9 +67,9 @@ struct Probe {
   var announced = 0
   var lossSum = 0.0
 
-  init(isLeaky: Bool) throws {
+  init(_ network: Sequential, _ precision: Precision, isLeaky: Bool) throws {
     self.isLeaky = isLeaky
-    plan = try Plan(Models.mnist(), batchSize: 4, options: PlanOptions(seed: 1))
+    plan = try Plan(network, batchSize: 4, options: PlanOptions(seed: 1, precision: precision))
     let count = plan.layout.count
     // Lives as long as the program.
     let arenas = UnsafeMutableRawPointer.allocate(byteCount: 2 * count * 4, alignment: 64)
@@ -29,11 +85,15 @@ struct Probe {
       try plan.backward { announced += $0 }
       if isLeaky { kept = [step, step] }
     }
-    lossSum += try plan.evaluate(count: 3).lossSum
+    lossSum += try plan.evaluate(count: 3, mirrored: true).lossSum
+    try plan.accumulateStatistics(step: -1, firstExample: 0)
   }
 }
 
-var probe = try Probe(isLeaky: CommandLine.arguments.dropFirst().first == "leaky")
+let arguments = CommandLine.arguments.dropFirst()
+var probe = try Probe(
+  network(arguments.first ?? "mnist"), arguments.last.flatMap(Precision.init) ?? .float32,
+  isLeaky: arguments.first == "leaky")
 try probe.run(steps: 2)
 allocation_counter_start()
 try probe.run(steps: 5)
