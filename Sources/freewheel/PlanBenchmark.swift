@@ -23,7 +23,7 @@ struct PlanBenchmark: ParallelCommand {
   var batchSize: Int = 64
 
   @Option(
-    help: "Precision of activations and of weights as they are read: \(Precision.allValueStrings.joined(separator: "|")).")
+    help: "Precision of activations and of weights as read: \(Precision.allValueStrings.joined(separator: "|")).")
   var precision: Precision = .float32
 
   @Option(help: "Convolution algorithm: \(ConvolutionAlgorithm.allValueStrings.joined(separator: "|")).")

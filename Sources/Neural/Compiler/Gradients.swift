@@ -48,8 +48,8 @@ extension PlanCompiler {
 
   /// target = gradient · scale where a ReLU had put out more than zero, else zero.
   func emitReLUBackward(
-    _ output: Buffer, _ gradient: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, scale: Float, layer: String,
-    of what: String
+    _ output: Buffer, _ gradient: Buffer, to target: Buffer, _ descriptor: MemoryDescriptor, scale: Float,
+    layer: String, of what: String
   ) {
     let (count, storage) = (descriptor.elementCount, descriptor.precision.storage)
     let equivalent = Equivalent(layer, .activationBackward(.relu, descriptor))
