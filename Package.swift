@@ -124,6 +124,13 @@ let package = Package(
     .executableTarget(
       name: "resume-probe", dependencies: ["Datasets", "MPI", "Neural", "ProbeSupport", "ScheduleFree", "Training"],
       path: "Tests/Programs/resume-probe"),
+    .executableTarget(
+      name: "normalization-probe",
+      dependencies: [
+        "Checkpoints", "Datasets", "MPI", "Neural", "ProbeSupport", "Training",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Tests/Programs/normalization-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(
       name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels", "RuleSupport"], exclude: ["Goldens"]),
@@ -138,8 +145,9 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpoints", "Neural", "ScheduleFree", "TestSupport", "mnist", "freewheel", "resume-probe",
-        "step-allocation-probe", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
+        "resume-probe", "normalization-probe", "step-allocation-probe",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       exclude: ["Goldens"]),

@@ -58,6 +58,9 @@ public struct Augmentation: Sendable, Equatable, Codable, CustomStringConvertibl
   /// flip.
   public static let cifar10 = Augmentation(cropPadding: 4, flip: .random)
 
+  /// Whether images stay as they are.
+  public var isNone: Bool { cropPadding == 0 && flip == .none && cutout == 0 }
+
   /// "none", or the changes in their order: "crop 4 zero, flip random, cutout 8".
   public var description: String {
     var changes: [String] = []

@@ -41,7 +41,7 @@ public final class BatchAssembler: Sendable {
     self.format = format
     self.augmentation = augmentation
     self.seed = seed
-    isAugmented = augmentation != .none
+    isAugmented = !augmentation.isNone
     source = Source(data, normalization, format)
   }
 

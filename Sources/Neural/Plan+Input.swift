@@ -1,3 +1,5 @@
+internal import CKernels
+
 // Batches that are float32 numbers already.
 extension Plan {
   /// Puts a batch into ``inputBytes``, rounded to the plan's precision (to nearest, ties to even).
@@ -11,12 +13,7 @@ extension Plan {
     }
     switch options.precision {
     case .float32: for (index, value) in values.enumerated() { input[index] = value }
-    case .bfloat16:
-      let storage = inputBytes.bindMemory(to: UInt16.self)
-      for (index, value) in values.enumerated() {
-        let bits = value.bitPattern
-        storage[index] = UInt16(truncatingIfNeeded: (bits &+ 0x7fff &+ (bits >> 16 & 1)) >> 16)
-      }
+    case .bfloat16: fw_bfloat16_from_float32(values, inputBytes.bindMemory(to: UInt16.self).baseAddress, values.count)
     }
   }
 }

@@ -22,6 +22,29 @@ extension Plan {
     }
   }
 
+  /// Sets one parameter in an arena.
+  ///
+  /// - Parameters:
+  ///   - name: the parameter's name.
+  ///   - values: its elements in canonical order.
+  ///   - arena: `layout.count` floats.
+  /// - Throws: ``PlanError`` if there is no such parameter, or it has another number of elements; ``OneDNNError``.
+  public func setParameter(_ name: String, to values: [Float], in arena: UnsafeMutablePointer<Float>) throws {
+    guard let index = layout.tensors.firstIndex(where: { $0.name == name }) else {
+      throw PlanError.value(
+        name: "parameter", received: name, expected: layout.tensors.map(\.name).joined(separator: ", "))
+    }
+    guard values.count == layout.tensors[index].elementCount else {
+      throw PlanError.value(
+        name: "values of \(name)", received: "\(values.count) numbers",
+        expected: "\(layout.tensors[index].elementCount)")
+    }
+    try values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      try readCanonical(tensor: index, from: base, to: arena)
+    }
+  }
+
   /// Copies a tensor out of an arena in the physical layout (parameters, or optimizer state of the same layout).
   /// - Parameters:
   ///   - tensor: index into `layout.tensors`.

@@ -16,6 +16,10 @@ public protocol ParallelCommand: ParsableCommand {
   /// said otherwise; only what ``Trainer`` does heeds them, so a program that does something else says false.
   static var savesOnSignals: Bool { get }
 
+  /// The arguments to parse, made of those of the command line: a program with names for whole sets of flags puts those
+  /// in front of what the user gave, which then counts. Unless said otherwise, nothing is changed.
+  static func expanded(_ arguments: [String]) throws -> [String]
+
   /// Does the work, collectively over all ranks.
   ///
   /// - Parameter world: all ranks of the job.
@@ -27,12 +31,15 @@ extension ParallelCommand {
   /// Training programs save.
   public static var savesOnSignals: Bool { true }
 
+  /// The arguments as they are.
+  public static func expanded(_ arguments: [String]) throws -> [String] { arguments }
+
   /// Starts MPI, parses the command line, runs the command (or subcommand) and ends the process, on every rank.
   /// Messages about the command line are printed by one rank only.
   public static func main() {
     if savesOnSignals { StopSignal.install() }
     MPIProgram.run { world in
-      let outcome = Result { try parseAsRoot() }
+      let outcome = Result { try parseAsRoot(expanded(Array(CommandLine.arguments.dropFirst()))) }
       guard let code = try reportFailure(of: outcome.map { _ in }, on: world) else {
         var command = try outcome.get()
         do {

@@ -122,6 +122,7 @@ struct TensorGroup {
     let rule = group.rule
     let settings = rule.hyperparameters.map { "\($0.name) \($0.value)" }.joined(separator: ", ")
     guard amongOthers else { return "\(rule.name), \(settings)" }
+    if treatment.joinsAfter == TrainingOptions.largestStepCount { return "not trained: \(names.joined(separator: ", "))" }
     let start = treatment.joinsAfter > 0 ? ", from step \(treatment.joinsAfter + 1) on" : ""
     return "\(rule.name), \(settings)\(start), for \(names.joined(separator: ", "))"
   }
@@ -136,7 +137,10 @@ extension TrainingOptions {
   ///   - totalSteps: the length of the run. The schedule of a group that joins late spans the steps it takes part in.
   /// - Throws: `HyperparameterError`, ``TrainingError``.
   func makeGroups(layout: ParameterLayout, totalSteps: Int) throws -> [TensorGroup] {
-    let treatments = try parameterGroups.treatments(of: layout.tensors.map(\.name))
+    var treatments = try parameterGroups.treatments(of: layout.tensors.map(\.name))
+    for index in treatments.indices where !layout.tensors[index].isTrainable {
+      treatments[index] = ParameterGroupFlags.Treatment(joinsAfter: Self.largestStepCount)
+    }
     var groups: [TensorGroup] = []
     for (index, (tensor, treatment)) in zip(layout.tensors, treatments).enumerated() {
       let isLast = index == layout.tensors.count - 1

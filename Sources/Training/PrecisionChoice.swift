@@ -23,7 +23,7 @@ struct PrecisionChoice {
   /// ranks that compute in different precisions would train something that nobody asked for, at the pace of the slowest.
   ///
   /// - Parameter hasInstructions: whether this rank's processor has bfloat16 instructions.
-  /// - Throws: ``TrainingError/noBFloat16(rank:host:lacking:ranks:)`` on every rank, where that was asked for.
+  /// - Throws: ``TrainingError/noBFloat16(reason:)`` on every rank, where that was asked for.
   static func agree(
     _ options: TrainingOptions, hasInstructions: Bool = Precision.hasBFloat16Instructions, on world: Communicator
   ) throws -> PrecisionChoice {
@@ -32,8 +32,11 @@ struct PrecisionChoice {
     guard let rank = capable.firstIndex(of: 0) else { return PrecisionChoice(precision: .bfloat16) }
     let host = try world.broadcast(value: MPIRuntime.hostName, root: rank)
     let count = capable.count { $0 == 0 }
-    let lack = TrainingError.noBFloat16(rank: rank, host: host, lacking: count, ranks: world.size)
-    guard options.withoutBfloat16 == .float32 else { throw lack }
-    return PrecisionChoice(precision: .float32, notice: "computing in float32 on all ranks: \(lack.description)")
+    let others = count > 1 ? " (and of \(count - 1) more of \(world.size) ranks)" : ""
+    let reason =
+      "the processor of rank \(rank), on \(host)\(others), has no bfloat16 instructions (AVX512-BF16 or AMX), without "
+      + "which bfloat16 is slower than float32"
+    guard options.withoutBfloat16 == .float32 else { throw TrainingError.noBFloat16(reason: reason) }
+    return PrecisionChoice(precision: .float32, notice: "computing in float32 on all ranks: \(reason)")
   }
 }

@@ -41,7 +41,7 @@ final class RunCheckpoints {
   ///   checked.
   init(
     options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
-    optimizer: ShardedOptimizer, on world: Communicator
+    optimizer: ShardedOptimizer, initialValues: [String: [Float]], on world: Communicator
   ) throws {
     self.world = world
     self.plan = plan
@@ -53,7 +53,8 @@ final class RunCheckpoints {
     let start = try world.agree(on: "the checkpoint to resume") {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
-    let lack = try Self.initialise(from: start, options: options, plan: plan, optimizer: optimizer, world: world)
+    let lack = try Self.initialise(
+      from: start, options: options, plan: plan, optimizer: optimizer, initialValues: initialValues, world: world)
     let progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
     self.progress = progress
     notice = lack ?? start?.notice
@@ -174,7 +175,8 @@ final class RunCheckpoints {
   ///
   /// - Returns: what the initial weights lack, in words, on rank zero.
   private static func initialise(
-    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, world: Communicator
+    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer,
+    initialValues: [String: [Float]], world: Communicator
   ) throws -> String? {
     let resumes = try world.broadcast(value: start?.point != nil, root: 0)
     if resumes {
@@ -205,7 +207,10 @@ final class RunCheckpoints {
       try optimizer.initializeParameters { $0.update(from: arena.pointer, count: arena.count) }
       return lack
     } else {
-      try optimizer.initializeParameters { try plan.initializeParameters(seed: options.seed, into: $0) }
+      try optimizer.initializeParameters { arena in
+        try plan.initializeParameters(seed: options.seed, into: arena)
+        for (name, values) in initialValues { try plan.setParameter(name, to: values, in: arena) }
+      }
     }
     return nil
   }

@@ -52,6 +52,8 @@ public final class Trainer {
   ///   - data: what to train on and to test with.
   ///   - options: the flags.
   ///   - world: the ranks that train together.
+  ///   - initialValues: values, in canonical order, that parameters of these names start from in place of their layers'
+  ///     own; for a run that is neither resumed nor started from given weights.
   ///   - program: the program's name: run folders are called after it, and `--resume auto` looks for it.
   ///   - listeners: receive events on rank zero, after progress and metrics.
   ///   - printsProgress: whether rank zero prints the run for people; false for a program that does so itself.
@@ -60,7 +62,7 @@ public final class Trainer {
   /// - Throws: on every rank, what makes the run impossible.
   public init(
     _ network: Sequential, data: TrainingData, options: TrainingOptions, on world: Communicator,
-    program: String = Trainer.programName,
+    initialValues: [String: [Float]] = [:], program: String = Trainer.programName,
     listeners: [any TrainingListener] = [], printsProgress: Bool = true, trainingExamplesEvaluated: Int = 0
   ) throws {
     self.world = world
@@ -135,7 +137,7 @@ public final class Trainer {
         evaluateOn: options.evaluateOn)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
-      optimizer: optimizer, on: world)
+      optimizer: optimizer, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     startNotices = [choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
       .compactMap(\.self)
@@ -352,7 +354,7 @@ public final class Trainer {
       "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
       "run folder: \(checkpoints.folderPath)",
     ]
-    if data.augmentation != .none { lines.insert("augmentation: \(data.augmentation)", at: 1) }
+    if !data.augmentation.isNone { lines.insert("augmentation: \(data.augmentation)", at: 1) }
     if progress.step > 0 { lines.append("resumed at step \(progress.step)") }
     return RunSummary(title: "\(settings.values["program"] ?? "run")", lines: lines)
   }

@@ -80,6 +80,23 @@ public struct TrainingData: Sendable {
     }
     let sets = "\(summary(training)), \(summary(test)), \(normalization)"
     // Said only of runs that have some: others are known by the same text as before there was any.
-    return augmentation == .none ? sets : sets + ", augmentation: \(augmentation)"
+    return augmentation.isNone ? sets : sets + ", augmentation: \(augmentation)"
+  }
+
+  /// The first training images as the network gets them, but not augmented: `count` × C × H × W floats at most.
+  ///
+  /// - Throws: `DatasetError` if the normalisation does not fit the data.
+  public func normalizedTrainingImages(_ count: Int) throws -> [Float] {
+    let assembler = try BatchAssembler(training, normalization: normalization)
+    let examples = 0..<min(count, training.count)
+    var labels = [Int32](repeating: 0, count: examples.count)
+    return [Float](unsafeUninitializedCapacity: examples.count * training.imageSize) { images, filled in
+      guard let base = images.baseAddress else { return }
+      labels.withUnsafeMutableBufferPointer { labels in
+        guard let labels = labels.baseAddress else { return }
+        assembler.fill(examples, into: UnsafeMutableRawPointer(base), labels: labels)
+        filled = examples.count * training.imageSize
+      }
+    }
   }
 }

@@ -17,8 +17,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   /// The method has no learning rate that could be multiplied.
   case noLearningRate(optimizer: String)
 
-  /// bfloat16 was asked for, and some ranks' processors have no instructions for it; `rank` is the first of them.
-  case noBFloat16(rank: Int, host: String, lacking: Int, ranks: Int)
+  /// bfloat16 was asked for, and some ranks' processors have no instructions for it.
+  case noBFloat16(reason: String)
   /// The number of oneDNN's threads cannot be set here.
   case threadsFixed(wanted: Int)
 
@@ -41,11 +41,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
       return "\(flag) '\(setting)': \(reason)"
     case .noLearningRate(let optimizer):
       return "--learning-rate-factor does not apply to optimizer '\(optimizer)', which has no learning rate"
-    case .noBFloat16(let rank, let host, let lacking, let ranks):
-      let others = lacking > 1 ? " (as on \(lacking - 1) more of \(ranks) ranks)" : ""
-      return "the processor of rank \(rank), on \(host)\(others), has no bfloat16 instructions (AVX512-BF16 or AMX), "
-        + "without which bfloat16 is slower than float32; --without-bfloat16 float32 goes on in float32, "
-        + "--without-bfloat16 refuse ends the run"
+    case .noBFloat16(let reason):
+      return "--precision bfloat16: \(reason); --without-bfloat16 float32 goes on in float32"
     case .threadsFixed(let wanted):
       return "--threads-per-rank \(wanted): oneDNN does not compute with OpenMP in this process, so the number of its "
         + "threads cannot be set; leave the flag out, and set it as the threading library of that oneDNN has it"

@@ -19,5 +19,5 @@ struct Freewheel: ParallelCommand {
 struct Benchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures parts of a training step on this machine.",
-    subcommands: [PlanBenchmark.self, ExchangeBenchmark.self, UpdateBenchmark.self])
+    subcommands: [DataBenchmark.self, ExchangeBenchmark.self, PlanBenchmark.self, UpdateBenchmark.self])
 }

@@ -30,6 +30,9 @@ struct Gradients: ParallelCommand {
   @Option(help: "What is computed in: \(Precision.allValueStrings.joined(separator: "|")).")
   var precision: Precision = .float32
 
+  @Option(help: "Label smoothing of the loss, from 0 up to but not including 1.")
+  var labelSmoothing: Double = 0
+
   @Option(help: "Convolution algorithm: \(ConvolutionAlgorithm.allValueStrings.joined(separator: "|")).")
   var convolution: ConvolutionAlgorithm = .auto
 
@@ -52,7 +55,8 @@ struct Gradients: ParallelCommand {
     let (images, labels) = try readBatch(network)
     let plan = try Plan(
       network, batchSize: labels.count,
-      options: PlanOptions(convolution: convolution, dropoutScale: 0, precision: precision))
+      options: PlanOptions(
+        convolution: convolution, dropoutScale: 0, labelSmoothing: labelSmoothing, precision: precision))
     let parameters = try AlignedBuffer(count: plan.layout.count, for: "parameters")
     let gradients = try AlignedBuffer(count: plan.layout.count, for: "gradients")
     let file = try SafetensorsFile(FilePath(weights))

@@ -33,6 +33,32 @@ import Testing
     #expect(try file.tensor("scalar").type == .float64)
   }
 
+  @Test func wholeNumbers() throws {
+    let path = folder.path.appending("a.safetensors")
+    try Safetensors.write(
+      [
+        TensorToWrite("count", shape: [], integers: [1 << 40]),
+        TensorToWrite("labels", shape: [3], integers: [3, -1, .max]),
+        TensorToWrite("whole", shape: [2], floats: [2, -7]), TensorToWrite("half", shape: [1], floats: [0.5]),
+      ], to: path)
+    let file = try SafetensorsFile(path)
+    #expect(try file.tensor("count", shape: []).type == .int64)
+    #expect(try file.integers("count") == [1 << 40])
+    #expect(try file.integers("labels", shape: [3]) == [3, -1, .max])
+    #expect(try file.integers("whole") == [2, -7])
+    #expect(throws: SafetensorsError.self) { try file.integers("half") }
+    #expect(throws: SafetensorsError.self) { try file.integers("labels", shape: [4]) }
+    #expect(throws: SafetensorsError.self) {
+      try Safetensors.write([TensorToWrite("n", shape: [2], integers: [1])], to: folder.path.appending("b.safetensors"))
+    }
+    // What may be there need not be, but has its shape if it is.
+    try file.expect([("labels", [3])], allowing: [("count", []), ("whole", [2]), ("half", [1]), ("absent", [9])])
+    #expect(throws: SafetensorsError.self) { try file.expect([("labels", [3])], allowing: [("count", [])]) }
+    #expect(throws: SafetensorsError.self) {
+      try file.expect([("labels", [3])], allowing: [("count", [1]), ("whole", [2]), ("half", [1])])
+    }
+  }
+
   @Test func bytesAreThoseOfTheFormat() throws {
     let path = folder.path.appending("a.safetensors")
     try Safetensors.write(

@@ -246,6 +246,8 @@ import Testing
   @Test func descriptionsNameWhatIsDone() {
     #expect(Augmentation.none.description == "none")
     #expect(Augmentation(padding: .reflect).description == "none")
+    #expect(Augmentation.none.isNone && Augmentation(padding: .reflect).isNone && !Augmentation.cifar10.isNone)
+    #expect(!Augmentation(flip: .alternating).isNone && !Augmentation(cutout: 1).isNone)
     #expect(Augmentation.cifar10.description == "crop 4 zero, flip random")
     #expect(
       Augmentation(cropPadding: 2, padding: .reflect, flip: .alternating, cutout: 12).description

@@ -196,6 +196,8 @@ import Testing
     #expect(result.code == 0, "\(result)")
     #expect(contents(data) == (files.keys + ["batches.meta.txt"]).sorted())
     for (name, bytes) in files { #expect(try Array(Data(contentsOf: URL(filePath: "\(data)/\(name)"))) == bytes) }
+    let (train, test) = try LabeledImages.cifar10(folder: data)
+    #expect(train.allLabels == [0, 1, 2, 3, 4] && test.allLabels == [5])
     #expect(try run(script, "cifar10", data, "--base", "file:///nowhere").code == 0)
     // One batch lost: fetched again.
     try FileManager.default.removeItem(atPath: data + "/test_batch.bin")

@@ -50,6 +50,11 @@ struct BadInputTests {
       (["--keep", "0"], ["--keep", "0"]),
       (["--exchange", "pigeon"], ["pigeon", "shared"]),
       (["--convolution", "fft"], ["fft", "winograd"]),
+      (["--precision", "float16"], ["--precision", "float16", "bfloat16"]),
+      (["--without-bfloat16", "guess"], ["--without-bfloat16", "guess", "refuse"]),
+      (["--batch-statistics", "node"], ["--batch-statistics", "node", "global"]),
+      (["--statistics-batches=-1"], ["--statistics-batches", "-1"]),
+      (["--threads-per-rank", "0"], ["--threads-per-rank", "0"]),
       (["--resume", "auto", "--initial-weights", "w.safetensors"], ["--resume", "--initial-weights"]),
     ])
   func flags(flags: [String], words: [String]) throws {
@@ -174,7 +179,7 @@ struct BadInputTests {
     "Ranks started with different flags end with one line that names the flag",
     arguments: [
       ("--log-every", "1", "2"), ("--steps", "5", "6"), ("--exchange", "shared", "flat"), ("--seed", "1", "2"),
-      ("--evaluate-on", "all", "root"), ("--learning-rate", "0.1", "0.2"),
+      ("--evaluate-on", "all", "root"), ("--learning-rate", "0.1", "0.2"), ("--precision", "float32", "bfloat16"),
     ])
   func unequalRanks(flag: String, first: String, second: String) async throws {
     let run = try MNISTRun()

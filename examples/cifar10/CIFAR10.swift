@@ -24,6 +24,12 @@ struct CIFAR10: ParallelCommand {
   @Option(help: "The network: \(models.joined(separator: "|")).")
   var model: String = "resnet20"
 
+  @Option(help: "Channels of the three blocks of the network 'whitened'.", transform: widths)
+  var widths: [Int] = [64, 256, 256]
+
+  @Option(help: "A set of flags, which others given besides override: \(Recipe.allValueStrings.joined(separator: "|")).")
+  var recipe: Recipe?
+
   @OptionGroup(title: "Augmentation") var augmentation: AugmentationFlags
   @OptionGroup var training: TrainingOptions
 
@@ -34,9 +40,27 @@ struct CIFAR10: ParallelCommand {
   }
 
   func run(on world: Communicator) throws -> Int32 {
-    guard let network = Models.byName[model]?() else { throw CleanExit.helpRequest(self) }
+    guard var network = Models.byName[model]?() else { throw CleanExit.helpRequest(self) }
     var data = try world.agree(on: "data") { try TrainingData.cifar10(folder: training.data) }
     data.augmentation = augmentation.applied(to: .cifar10)
-    return try Trainer(network, data: data, options: training, on: world).run()
+    var initialValues: [String: [Float]] = [:]
+    if model == "whitened" {
+      network = Models.whitenedNet(widths: widths)
+      initialValues["whiten.weight"] = try world.agree(on: "the first layer's filters") {
+        try PatchWhitening.filters(
+          images: data.normalizedTrainingImages(2000), shape: network.input, kernel: 3, filters: 32, epsilon: 5e-4)
+      }
+    }
+    return try Trainer(network, data: data, options: training, on: world, initialValues: initialValues).run()
+  }
+
+  static func expanded(_ arguments: [String]) throws -> [String] { try Recipe.expanded(arguments) }
+
+  @Sendable private static func widths(_ text: String) throws -> [Int] {
+    let widths = text.split(separator: ",").compactMap { Int($0) }.filter { $0 >= 1 && $0 <= 4096 }
+    guard widths.count == 3, text.split(separator: ",", omittingEmptySubsequences: false).count == 3 else {
+      throw ValidationError("--widths is '\(text)'; expected three numbers of channels, such as 64,256,256")
+    }
+    return widths
   }
 }

@@ -2,9 +2,30 @@ internal import CKernels
 
 // Gradients where several meet, or where one must be changed in place.
 extension PlanCompiler {
-  /// The gradient of a value, once all its readers have left theirs: the only one, or their sum.
+  /// The gradient of a value, once all its readers have left theirs: the only one, or their sum. It has the value's
+  /// shape and precision; its layout may be another.
   /// - Returns: nil where no reader left any.
   func gradient(of value: Value, layer: String) throws -> Value.Gradient? {
+    guard let sum = try sumOfGradients(of: value, layer: layer) else { return nil }
+    let (shape, precision) = (value.descriptor.shape, value.descriptor.precision)
+    if sum.descriptor.shape == shape && sum.descriptor.precision == precision { return sum }
+    return try reordered(sum, to: .plain(shape, precision), layer: layer)
+  }
+
+  /// The same in the value's own layout, for loops that know no other.
+  func alignedGradient(of value: Value, layer: String) throws -> Value.Gradient? {
+    try gradient(of: value, layer: layer).map { try reordered($0, to: value.descriptor, layer: layer) }
+  }
+
+  private func reordered(
+    _ gradient: Value.Gradient, to wanted: MemoryDescriptor, layer: String
+  ) throws -> Value.Gradient {
+    let buffer = try reordered(gradient.tensor, to: wanted, layer: layer).buffer ?? gradient.buffer
+    return Value.Gradient(
+      descriptor: wanted, buffer: buffer, mayBeOverwritten: gradient.mayBeOverwritten || buffer !== gradient.buffer)
+  }
+
+  private func sumOfGradients(of value: Value, layer: String) throws -> Value.Gradient? {
     guard var sum = value.gradients.first else { return nil }
     for other in value.gradients.dropFirst() {
       let added = try reordered(other.tensor, to: sum.descriptor, layer: layer)

@@ -24,6 +24,17 @@ extension MemoryDescriptor {
   }
 }
 
+extension MemoryDescriptor {
+  /// Whether the same bytes mean the same in both layouts, though oneDNN calls them by different names: with 16 channels,
+  /// blocks of 16 and channels-last are one.
+  func coincides(with other: MemoryDescriptor) throws(OneDNNError) -> Bool {
+    guard shape.count == 4, shape[1] == 16, shape == other.shape, precision == other.precision,
+      let own = try imageLayout(), let wanted = try other.imageLayout()
+    else { return false }
+    return own.block == 16 && wanted.block == 16
+  }
+}
+
 extension Precision {
   /// How kernels of our own call it.
   var storage: fw_storage { self == .bfloat16 ? FW_BFLOAT16 : FW_FLOAT32 }

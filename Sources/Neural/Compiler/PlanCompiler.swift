@@ -129,9 +129,17 @@ final class PlanCompiler {
     append(KernelOperation(label, equivalents: equivalents, body))
   }
 
-  /// The tensor in the wanted layout: itself, or a copy.
+  /// The tensor in the wanted layout: itself, or a copy. Of another shape it is the same numbers in row-major order, as
+  /// an image and its features are.
   func reordered(_ tensor: Tensor, to wanted: MemoryDescriptor, layer: String) throws -> Tensor {
     if tensor.descriptor == wanted { return tensor }
+    if try tensor.descriptor.coincides(with: wanted) { return Tensor(descriptor: wanted, storage: tensor.storage) }
+    let shape = tensor.descriptor.shape
+    if shape != wanted.shape {
+      let inOrder = try reordered(tensor, to: .plain(shape, wanted.precision), layer: layer)
+      let reshaped = Tensor(descriptor: try .plain(wanted.shape, wanted.precision), storage: inOrder.storage)
+      return try reordered(reshaped, to: wanted, layer: layer)
+    }
     let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
     try emitReorder(tensor, to: copy, layer: layer)
     return copy

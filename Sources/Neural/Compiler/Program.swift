@@ -117,7 +117,7 @@ extension ParameterLayout {
         name: parameter.specification.name, shape: parameter.specification.shape,
         physicalFormat: parameter.physical.formatName, offset: parameter.offset,
         physicalCount: parameter.physical.elementCount, fanIn: parameter.specification.fanIn,
-        initializer: parameter.specification.initializer)
+        initializer: parameter.specification.initializer, isTrainable: parameter.specification.isTrainable)
     }
     self.init(tensors: tensors, count: count)
   }

@@ -50,7 +50,13 @@ final class BatchNormCompilation {
     activationBehind = activation
     self.site = site
     self.compiler = compiler
-    (source, layout) = try compiler.inImageLayout(input.tensor, layer: site.label)
+    var tensor = input.tensor
+    if input.shape.count == 1 && tensor.descriptor.shape.dropFirst(2).contains(where: { $0 > 1 }) {
+      // Behind a flattened image the descriptor still has its channels; it is features that are normalised.
+      tensor = try compiler.reordered(
+        tensor, to: .plain([compiler.batchSize] + input.shape, tensor.descriptor.precision), layer: site.label)
+    }
+    (source, layout) = try compiler.inImageLayout(tensor, layer: site.label)
     channels = layout.channels
     guard layout.examples * layout.area > 1 else {
       throw PlanError.model(
@@ -157,8 +163,10 @@ final class BatchNormCompilation {
 
   private func aligned(_ gradient: Value.Gradient) throws -> Value.Gradient {
     if gradient.descriptor == descriptor { return gradient }
-    let copy = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label)
-    return Value.Gradient(descriptor: descriptor, buffer: copy.buffer ?? gradient.buffer)
+    let buffer = try compiler.reordered(gradient.tensor, to: descriptor, layer: site.label).buffer ?? gradient.buffer
+    return Value.Gradient(
+      descriptor: descriptor, buffer: buffer,
+      mayBeOverwritten: buffer !== gradient.buffer || gradient.mayBeOverwritten)
   }
 
   /// What the kernels read besides the input where there was a residual: the output's signs, or the residual again.

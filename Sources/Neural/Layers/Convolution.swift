@@ -30,8 +30,8 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   ///   - bias: whether each output channel has a bias.
   ///   - groups: groups of channels that do not see each other, at least 1.
   ///   - initializer: of the weights; a bias is uniform in ±1/√fan-in, as PyTorch's.
-  ///   - trainable: whether weights and bias get gradients. Without, nothing is computed for them on the way back; keep
-  ///     weight decay off them.
+  ///   - trainable: whether weights and bias get gradients. Without, nothing is computed for them on the way back, and
+  ///     they stay at their initial values.
   public init(
     _ name: String, channels: Int, kernel: Int, stride: Int = 1, padding: Int = 0, bias: Bool = true, groups: Int = 1,
     initializer: Initializer = .pyTorchDefault, trainable: Bool = true
@@ -74,8 +74,10 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
     let fanIn = inputs / groups * kernel * kernel
     let weight = ParameterSpecification(
       name: "\(name).weight", shape: [channels, inputs / groups, kernel, kernel], fanIn: fanIn,
-      initializer: initializer)
-    return hasBias ? [weight, ParameterSpecification(name: "\(name).bias", shape: [channels], fanIn: fanIn)] : [weight]
+      initializer: initializer, isTrainable: isTrainable)
+    let bias = ParameterSpecification(
+      name: "\(name).bias", shape: [channels], fanIn: fanIn, isTrainable: isTrainable)
+    return hasBias ? [weight, bias] : [weight]
   }
 
   func activated(by activation: Activation) -> (any CompilableLayer)? {
@@ -88,7 +90,7 @@ public struct Convolution: Layer, CompilableLayer, Activatable {
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let compilation = try ConvolutionCompilation(self, input, site, compiler)
     let output = try compilation.emitForward()
-    if output.requiresGradient { compiler.onBackward { try compilation.emitBackward(output) } }
+    compiler.onBackward { try compilation.emitBackward(output) }
     return output
   }
 }

@@ -53,11 +53,30 @@ struct ConvolutionPrimitives {
   }
 
   func forward(
-    _ kernel: ConvolutionKernel, source: MemoryDescriptor? = nil
+    _ kernel: ConvolutionKernel, source: MemoryDescriptor? = nil, destination: MemoryDescriptor? = nil
   ) throws(OneDNNError) -> PrimitiveDescriptor {
     try .convolutionForward(
-      kernel, source: source ?? freeSource, weights: anyWeights, bias: bias, destination: anyDestination,
+      kernel, source: source ?? freeSource, weights: anyWeights, bias: bias,
+      destination: destination ?? anyDestination,
       shape.geometry, shape.isRectified ? rectifiedAttributes : attributes, engine)
+  }
+
+  /// With 16 channels on both sides blocks of 16 channels are channels-last as well, and for that oneDNN has another
+  /// kernel. 64 × 16 × 32 × 32 on one core of a Zen 4: 2.75 ms against 3.51 ms in single precision, 1.41 against 1.54 in
+  /// bfloat16.
+  /// - Returns: nil for other shapes, and where oneDNN has no such kernel.
+  func forwardOf16Channels(_ kernel: ConvolutionKernel) throws(OneDNNError) -> PrimitiveDescriptor? {
+    guard kernel == .direct, shape.inputChannels == 16, shape.outputChannels == 16, shape.groups == 1,
+      shape.geometry.stride == [1, 1]
+    else { return nil }
+    let (source, destination): (MemoryDescriptor, MemoryDescriptor) = (
+      try .channelsLast(shape.sourceShape, shape.precision), try .channelsLast(shape.destinationShape, shape.precision)
+    )
+    let made = try ifImplemented { () throws(OneDNNError) in
+      try forward(kernel, source: source, destination: destination)
+    }
+    guard let made, try made.implementation().hasPrefix("brgconv:") else { return nil }
+    return made
   }
 
   func backwardData(
@@ -124,7 +143,8 @@ final class ConvolutionCompilation {
     let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .forward)
     let atHand = input.descriptor
     let forward = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
-      try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
+      if let special = try primitives.forwardOf16Channels(kernel) { return special }
+      return try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
         try primitives.forward(kernel, source: shape.hasImageSource ? atHand : nil)
       } free: { () throws(OneDNNError) in
         try primitives.forward(kernel)
@@ -167,6 +187,11 @@ final class ConvolutionCompilation {
   }
 
   func emitBackward(_ output: Value) throws {
+    guard output.requiresGradient else {
+      // Nothing is trained up to here; all gradients from here on are final all the same.
+      compiler.markFinished(from: weights.offset)
+      return
+    }
     if let pooled = output.pooledGradient {
       try PooledConvolutionBackward.emit(
         pooled, shape, input: input, source: source, weights: weights, bias: bias, layer: site.label, compiler)

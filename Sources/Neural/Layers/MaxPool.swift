@@ -40,14 +40,17 @@ public struct MaxPool: Layer, CompilableLayer {
     if try BlockedMaxPool2.applies(to: self, input, compiler) {
       return try BlockedMaxPool2(self, input, site, compiler).compile()
     }
-    let pooled = try compilePrimitive(input, site, compiler)
+    let pooled =
+      try WindowMaxPool.applies(to: self, input, compiler)
+      ? WindowMaxPool.compile(self, input, site, compiler) : compilePrimitive(input, site, compiler)
     return try pointwise?.compile(pooled, site, compiler) ?? pooled
   }
 
   private func compilePrimitive(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let shape = [compiler.batchSize] + (try windowedShape(input.shape, channels: nil, geometry))
     let descriptor = try PrimitiveDescriptor.maxPoolingForward(
-      source: input.descriptor, destination: .any(shape, input.descriptor.precision), geometry, compiler.attributes, compiler.engine)
+      source: input.descriptor, destination: .any(shape, input.descriptor.precision), geometry, compiler.attributes,
+      compiler.engine)
     let destination = descriptor.destination
     let output = Value(
       shape: Array(shape.dropFirst()), descriptor: destination, buffer: compiler.makeBuffer(destination),

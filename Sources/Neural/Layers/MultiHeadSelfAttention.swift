@@ -94,7 +94,7 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
       }
     }
     compiler.onBackward {
-      guard let gradient = try compiler.gradient(of: output, layer: site.label)?.buffer else { return }
+      guard let gradient = try compiler.alignedGradient(of: output, layer: site.label)?.buffer else { return }
       let result = compiler.makeBuffer(projected.descriptor)
       let workspace = compiler.makeBuffer(byteCount: workspaceSize, isPinned: false)
       compiler.emit(

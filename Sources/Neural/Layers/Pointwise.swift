@@ -18,7 +18,8 @@ struct Pointwise: CompilableLayer {
     // Streams are counted per example, so an example's elements must lie together.
     var source = input.tensor
     if dropThreshold > 0 && !input.descriptor.hasContiguousExamples {
-      source = try compiler.reordered(source, to: .plain(input.descriptor.shape), layer: site.label)
+      source = try compiler.reordered(
+        source, to: .plain(input.descriptor.shape, input.descriptor.precision), layer: site.label)
     }
     let isCopy = source.buffer !== input.buffer
     let descriptor = source.descriptor

@@ -7,7 +7,7 @@ public struct PositionEmbedding: Layer, CompilableLayer {
   public enum Kind: Sendable, Hashable {
     /// A parameter of shape 1 × tokens × features, which starts normal with a standard deviation of 0.02.
     case learned
-    /// Fixed sines and cosines of the row, in the first half of the features, and of the column, in the second half, of
+    /// Fixed sines and cosines of the column, in the first half of the features, and of the row, in the second half, of
     /// tokens that lie on a grid of `rows` rows. Within a half, feature i < features/4 is sin(p·ω) and feature
     /// features/4 + i is cos(p·ω), with ω = 10000^(-4i/features) (Vaswani et al. 2017, in two dimensions).
     case sineCosine(rows: Int)
@@ -78,7 +78,7 @@ public struct PositionEmbedding: Layer, CompilableLayer {
       }
     }
     compiler.onBackward {
-      if let parameter, let gradient = try compiler.gradient(of: output, layer: site.label) {
+      if let parameter, let gradient = try compiler.alignedGradient(of: output, layer: site.label) {
         let buffer = gradient.buffer
         compiler.emit("\(site.label) backward", touching: [buffer]) { context in
           fw_sum_over_examples(
@@ -102,7 +102,7 @@ public struct PositionEmbedding: Layer, CompilableLayer {
     let values = block.address.bindMemory(to: Float.self, capacity: tokens * features)
     let (columns, quarter) = (tokens / rows, features / 4)
     for token in 0..<tokens {
-      for (half, place) in [token / columns, token % columns].enumerated() {
+      for (half, place) in [token % columns, token / columns].enumerated() {
         for index in 0..<quarter {
           let angle = Double(place) * pow(10000, -Double(index) / Double(quarter))
           let first = values + token * features + half * 2 * quarter + index

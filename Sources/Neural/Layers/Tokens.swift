@@ -49,7 +49,7 @@ public struct PatchEmbedding: Layer, CompilableLayer {
       shape: shape, descriptor: rows, buffer: tensor.buffer ?? image.buffer, requiresGradient: true,
       mayBeOverwritten: true)
     compiler.onBackward {
-      guard let gradient = try compiler.gradient(of: tokens, layer: site.label) else { return }
+      guard let gradient = try compiler.alignedGradient(of: tokens, layer: site.label) else { return }
       image.receive(
         Value.Gradient(
           descriptor: inOrder, buffer: gradient.buffer, mayBeOverwritten: gradient.mayBeOverwritten))
@@ -100,7 +100,7 @@ public struct ClassToken: Layer, CompilableLayer {
         storage, examples, tokens, features, context.parameters + token.offset, source.address, target.address)
     }
     compiler.onBackward {
-      guard let gradient = try compiler.gradient(of: output, layer: site.label)?.buffer else { return }
+      guard let gradient = try compiler.alignedGradient(of: output, layer: site.label)?.buffer else { return }
       let result = compiler.makeBuffer(input.descriptor)
       let needsInput = input.requiresGradient
       compiler.emit("\(site.label) backward", touching: [gradient] + (needsInput ? [result] : [])) { context in
@@ -149,9 +149,7 @@ public struct TokenSelection: Layer, CompilableLayer {
     }
     guard input.requiresGradient else { return output }
     compiler.onBackward {
-      guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
-      let aligned = try compiler.reordered(arrived.tensor, to: descriptor, layer: site.label)
-      guard let gradient = aligned.buffer else { return }
+      guard let gradient = try compiler.alignedGradient(of: output, layer: site.label)?.buffer else { return }
       let result = compiler.makeBuffer(input.descriptor)
       compiler.emit("\(site.label) backward", touching: [gradient, result]) { _ in
         fw_tokens_select_backward(storage, examples, tokens, features, token, gradient.address, result.address)

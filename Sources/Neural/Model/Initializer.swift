@@ -35,6 +35,15 @@ public enum Initializer: Sendable, Hashable {
 }
 
 extension Initializer {
+  /// Whether there are such values.
+  var isPossible: Bool {
+    switch self {
+    case .uniform(let size), .normal(let size), .truncatedNormal(let size): size >= 0 && size.isFinite
+    case .constant(let value): value.isFinite
+    default: true
+    }
+  }
+
   /// Writes the initial values of a tensor in canonical order.
   func fill(_ values: UnsafeMutablePointer<Float>, of tensor: ParameterTensor, stream: UInt32, seed: UInt64) {
     let (count, fanIn) = (tensor.elementCount, Double(tensor.fanIn))

@@ -31,13 +31,18 @@ public struct ParameterSpecification: Sendable, Hashable {
   public let fanIn: Int
   /// Initial values.
   public let initializer: Initializer
+  /// Whether it gets gradients.
+  public let isTrainable: Bool
 
   /// - Parameters: as the properties of the same names.
-  public init(name: String, shape: [Int], fanIn: Int, initializer: Initializer = .pyTorchDefault) {
+  public init(
+    name: String, shape: [Int], fanIn: Int, initializer: Initializer = .pyTorchDefault, isTrainable: Bool = true
+  ) {
     self.name = name
     self.shape = shape
     self.fanIn = fanIn
     self.initializer = initializer
+    self.isTrainable = isTrainable
   }
 }
 

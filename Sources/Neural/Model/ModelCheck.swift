@@ -80,6 +80,11 @@ struct ModelCheck {
     guard names.insert(parameter.name).inserted else {
       throw .model("\(description): a parameter \(parameter.name) exists already; give the layer another name")
     }
+    guard parameter.initializer.isPossible else {
+      throw .value(
+        name: "\(description): initializer of \(parameter.name)", received: "\(parameter.initializer)",
+        expected: "finite numbers, and no negative bound or standard deviation")
+    }
     try checkMemory(parameter.shape, for: "\(description), the parameter \(parameter.name)")
   }
 

@@ -40,6 +40,8 @@ public struct ParameterTensor: Sendable, Hashable {
   public let fanIn: Int
   /// Initial values.
   public let initializer: Initializer
+  /// Whether it gets gradients; if not, they are zero, and an optimizer is to leave it alone.
+  public let isTrainable: Bool
 
   /// Elements in the canonical shape.
   public var elementCount: Int { shape.reduce(1, *) }

@@ -158,3 +158,37 @@ private func checkRefusedTotals(_ kind: ExchangeKind, _ world: Communicator) thr
   _ = try plain.finishStep(stopRequested: false, loss: .nan)
   for each in [optimizer, other, plain] { try each.close() }
 }
+
+/// Sums of many numbers, as normalisations over all ranks take them, are those of a loop over the ranks, bit for bit, in
+/// any exchange and between the sums of a step; more than was asked for is refused.
+func checkWideSums(_ world: Communicator) throws {
+  let largest = 1025
+  for kind in ExchangeKind.allCases {
+    let optimizer = try ShardedOptimizer(
+      communicator: world, layout: cases[3].layout(), rule: NormalizedDescent(), exchange: kind, largestSum: largest)
+    try optimizer.initializeParameters { $0[0] = 1 }
+    for (round, count) in [largest, 1, 17, largest, 0, largest - 1].enumerated() {
+      func value(_ rank: Int, _ index: Int) -> Double { Double(noise(round + 1, rank + 1, index)) * 1e6 + 0.1 }
+      var values = (0..<count).map { value(world.rank, $0) }
+      try values.withUnsafeMutableBufferPointer { buffer in
+        if let base = buffer.baseAddress { try optimizer.sumOverRanks(base, count: count) }
+      }
+      let expected = (0..<count).map { index in (0..<world.size).reduce(0.0) { $0 + value($1, index) } }
+      try require(values == expected, "\(kind): sums of \(count) numbers are not those in rank order")
+      fillGradients(optimizer, step: round, rank: world.rank)
+      _ = try optimizer.finishStep(stopRequested: false, loss: 1)
+    }
+    var tooMany = [Double](repeating: 0, count: largest + 1)
+    do {
+      try tooMany.withUnsafeMutableBufferPointer { buffer in
+        if let base = buffer.baseAddress { try optimizer.sumOverRanks(base, count: largest + 1) }
+      }
+      throw Failure(description: "\(kind): a sum of too many numbers went through")
+    } catch DataParallelError.wrongElementCount {}
+    try optimizer.close()
+  }
+  // As a list of numbers, without an optimizer.
+  let sums = try world.sumInRankOrder([0.1 * Double(world.rank), 1])
+  let expected = [(0..<world.size).reduce(0.0) { $0 + 0.1 * Double($1) }, Double(world.size)]
+  try require(sums == expected, "\(sums), expected \(expected)")
+}

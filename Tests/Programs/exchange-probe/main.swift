@@ -167,7 +167,9 @@ MPIProgram.run { world in
     try checkNonFinite(world)
   case "state": try checkState(world)
   case "stop": try checkStop(world)
-  case "sums": try checkSums(world)
+  case "sums":
+    try checkSums(world)
+    try checkWideSums(world)
   case "groups": try checkGroups(world)
   case "fingerprint": try checkFingerprint(world)
   default: throw Failure(description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups")

@@ -55,7 +55,8 @@ func makeData() throws -> TrainingData {
       name: name, images: images, labels: labels, channels: 1, height: 5, width: 5, classCount: 3)
   }
   return TrainingData(
-    training: try set("training set", 47, 1), test: try set("test set", 11, 2), normalization: .mnist)
+    training: try set("training set", 47, 1), test: try set("test set", 11, 2), normalization: .mnist,
+    augmentation: Augmentation(cropPadding: 1, flip: .alternating, cutout: 1))
 }
 
 /// The optimizer's counters in the checkpoint at the end of a run.

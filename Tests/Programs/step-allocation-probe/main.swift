@@ -15,12 +15,23 @@ struct Case: Sendable {
   let name: String
   let network: Sequential
   var clipNorm: Double?
+  /// Batches of all ranks are normalised together.
+  var pools = false
   /// The groups for an arena of so many elements.
   let groups: @Sendable (Int) throws -> [ParameterGroup]
 
   /// A network small enough for a rule that is a plain loop.
   static let small = Sequential(input: [1, 28, 28]) {
     Flatten()
+    Dense("fc", 10)
+  }
+
+  /// Normalised behind the convolution.
+  static let normalized = Sequential(input: [1, 28, 28]) {
+    Convolution("conv", channels: 8, kernel: 3, stride: 2, bias: false)
+    BatchNorm("bn")
+    ReLU()
+    GlobalAveragePool()
     Dense("fc", 10)
   }
 
@@ -48,6 +59,9 @@ struct Case: Sendable {
         named: "adam", options: OptimizerOptions([.averaging: "lawa", .averagingInterval: 2, .averagingWindow: 2]))
       return [ParameterGroup(rule: rule, ranges: [0..<$0])]
     },
+    Case(name: "normalised over all ranks", network: normalized, pools: true) {
+      [ParameterGroup(rule: try AdamWScheduleFree(), ranges: [0..<$0])]
+    },
     Case(name: "in groups", network: small) {
       [
         ParameterGroup(rule: try AdamWScheduleFree(), ranges: [0..<100, 200..<$0]),
@@ -69,15 +83,22 @@ final class Steps {
     let data = try SyntheticDigits.make(.train, examples: 0..<64)
     plan = try Plan(test.network, batchSize: batch, options: PlanOptions(seed: 1))
     sampler = try Sampler(exampleCount: 64, globalBatchSize: batch * world.size, seed: 1)
-    assembler = try BatchAssembler(data, normalization: .mnist)
+    assembler = try BatchAssembler(
+      data, normalization: .mnist,
+      augmentation: Augmentation(cropPadding: 2, padding: .reflect, flip: .alternating, cutout: 6), seed: 1)
     optimizer = try ShardedOptimizer(
       communicator: world,
       layout: BucketLayout(elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset)),
-      groups: test.groups(plan.layout.count), exchange: kind, clipNorm: test.clipNorm)
+      groups: test.groups(plan.layout.count), exchange: kind, clipNorm: test.clipNorm,
+      largestSum: 17)
     rank = world.rank
     let plan = plan
     try optimizer.initializeParameters { try plan.initializeParameters(seed: 1, into: $0) }
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
+    if test.pools {
+      let optimizer = optimizer
+      plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
+    }
   }
 
   func run(_ count: Int) throws {
@@ -85,7 +106,8 @@ final class Steps {
     for step in 0..<count {
       let first = rank * batch
       sampler.prepare(epoch: step)
-      assembler.fill(sampler.indices(batch: 0, positions: first..<(first + batch)), into: images, labels: labels)
+      assembler.fill(
+        sampler.indices(batch: 0, positions: first..<(first + batch)), epoch: step, into: images, labels: labels)
       let loss = try plan.forward(step: step, firstExample: first)
       let optimizer = optimizer
       try plan.backward { optimizer.announce(finishedFrom: $0) }
