@@ -90,8 +90,8 @@ import Testing
   /// Every normalisation of the networks that people compare has a primitive beside it.
   @Test func everyNormalisationOfTheModelsHasAnEquivalent() throws {
     for name in ["resnet20", "resnet9", "whitened"] {
-      let model = try #require(Models.byName[name])()
-      let program = try Program(model, batchSize: 2, options: PlanOptions(), usesFusedKernels: false)
+      let make = try #require(Models.byName[name])
+      let program = try Program(make(), batchSize: 2, options: PlanOptions(), usesFusedKernels: false)
       for operations in [program.forward, program.backward] {
         let found = operations.compactMap { ($0 as? KernelOperation)?.equivalents }.joined()
         #expect(found.count { $0.name.hasPrefix("batch norm") } == program.statistics.count, "\(name)")
