@@ -1,7 +1,8 @@
 /// Rewrites the sequence of layers into an equal one that moves less memory.
 enum Fusion {
   static func apply(_ nodes: [Node], options: PlanOptions) -> [Node] {
-    var nodes = nodes.map { withBranchesRewritten($0, options) }.compactMap { dropoutResolved($0, options) }
+    var nodes = selectTokensEarly(nodes).map { withBranchesRewritten($0, options) }
+      .compactMap { dropoutResolved($0, options) }
     swapReLUAndMaxPool(&nodes)
     return fusePointwiseIntoMaxPool(fuseActivations(nodes))
   }

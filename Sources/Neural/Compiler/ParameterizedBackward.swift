@@ -30,11 +30,12 @@ extension PlanCompiler {
   }
 
   /// Gradient of a layer's input.
+  /// - Parameter weights: the weights in the arena, or a copy of them.
   func emitBackwardData(
-    _ descriptor: PrimitiveDescriptor, gradient: Tensor, weights: CompiledParameter, layer: String
+    _ descriptor: PrimitiveDescriptor, gradient: Tensor, weights: Tensor, layer: String
   ) throws -> Value.Gradient {
     let gradient = try reordered(gradient, to: descriptor.destinationGradient, layer: layer)
-    let weights = try reordered(weights.value, to: descriptor.weights, layer: layer)
+    let weights = try reordered(weights, to: descriptor.weights, layer: layer)
     let result = Value.Gradient(
       descriptor: descriptor.sourceGradient, buffer: makeBuffer(descriptor.sourceGradient))
     try emit(

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// Turns layers into operations.
 ///
 /// A layer's `compile` emits its forward operations and records, on a tape, how to emit its backward ones. When all
@@ -143,6 +145,20 @@ final class PlanCompiler {
     let copy = Tensor(descriptor: wanted, storage: .buffer(makeBuffer(wanted)))
     try emitReorder(tensor, to: copy, layer: layer)
     return copy
+  }
+
+  /// The tensor in the same layout and another precision: itself, or a copy.
+  func converted(_ tensor: Tensor, to precision: Precision, layer: String) -> Tensor {
+    guard tensor.descriptor.precision != precision, let source = tensor.buffer else { return tensor }
+    let descriptor = tensor.descriptor.with(precision)
+    let (target, count) = (makeBuffer(descriptor), descriptor.elementCount)
+    emit("\(layer) conversion to \(precision.rawValue)", touching: [source, target]) { _ in
+      switch precision {
+      case .float32: fw_float32_from_bfloat16(source.halves, target.floats, count)
+      case .bfloat16: fw_bfloat16_from_float32(source.floats, target.halves, count)
+      }
+    }
+    return Tensor(descriptor: descriptor, storage: .buffer(target))
   }
 
   /// Copies a tensor into another layout, or another place.

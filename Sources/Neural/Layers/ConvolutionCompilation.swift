@@ -238,6 +238,6 @@ final class ConvolutionCompilation {
       }
     }
     input.receive(
-      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights, layer: site.label))
+      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights.value, layer: site.label))
   }
 }

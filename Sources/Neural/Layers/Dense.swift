@@ -91,6 +91,8 @@ private final class DenseCompilation {
   private let weights: PlanCompiler.CompiledParameter
   private let bias: PlanCompiler.CompiledParameter?
   private let weightsShape: [Int]
+  /// The weights as the forward pass reads them: those in the arena, or in bfloat16 a copy.
+  private var readWeights: Tensor
 
   init(_ layer: Dense, _ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws {
     self.layer = layer
@@ -131,6 +133,7 @@ private final class DenseCompilation {
       ).weightsGradient
     }
     weights = try compiler.makeParameter(specifications[0], physical: physical)
+    readWeights = weights.value
     self.bias =
       layer.hasBias ? try compiler.makeParameter(specifications[1], physical: .plain([layer.features])) : nil
   }
@@ -141,10 +144,9 @@ private final class DenseCompilation {
       shape: input.shape.dropLast() + [layer.features], descriptor: descriptor, buffer: compiler.makeBuffer(descriptor),
       requiresGradient: true, mayBeOverwritten: !layer.isRectified)
     output.isRectified = layer.isRectified
+    readWeights = try compiler.reordered(weights.value, to: forward.weights, layer: site.label)
     var arguments: [(argument: Argument, tensor: Tensor)] = [
-      (.source, source),
-      (.weights, try compiler.reordered(weights.value, to: forward.weights, layer: site.label)),
-      (.destination, output.tensor),
+      (.source, source), (.weights, readWeights), (.destination, output.tensor),
     ]
     if let bias { arguments.append((.bias, bias.value)) }
     try compiler.emit(forward, layer: site.label, .forward, arguments)
@@ -198,8 +200,7 @@ private final class DenseCompilation {
         compiler.engine)
     }
     let precision = compiler.precision
-    // Weights that are copied into bfloat16 anyway are copied into the layout that suits best.
-    let physical: MemoryDescriptor = precision == .float32 ? weights.physical : try .any(weightsShape, precision)
+    let physical = readWeights.descriptor
     let descriptor = try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
       try make(sourceDescriptor, physical, gradient.descriptor)
     } free: { () throws(OneDNNError) in
@@ -208,7 +209,7 @@ private final class DenseCompilation {
         .any(gradient.descriptor.shape, precision))
     }
     input.receive(
-      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights, layer: site.label))
+      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: readWeights, layer: site.label))
   }
 }
 

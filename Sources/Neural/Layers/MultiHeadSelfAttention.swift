@@ -9,6 +9,8 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
   public let heads: Int
   /// Probability of an attention weight to be dropped in training.
   public let dropout: Double
+  /// The one token whose output is read, where a selection behind the layer was taken into it.
+  var selectedToken: Int?
 
   /// - Parameters:
   ///   - name: prefix of the parameters' names: `in_proj_weight` (3·features × features: queries, keys, values),
@@ -55,7 +57,9 @@ public struct MultiHeadSelfAttention: Layer, CompilableLayer {
   func compile(_ input: Value, _ site: LayerSite, _ compiler: PlanCompiler) throws -> Value {
     let (first, last) = projections(input.shape[1])
     let projected = try first.compile(input, site, compiler)
-    return try last.compile(try attend(projected, input.shape, site, compiler), site, compiler)
+    var attended = try attend(projected, input.shape, site, compiler)
+    if let selectedToken { attended = try TokenSelection(selectedToken).compile(attended, site, compiler) }
+    return try last.compile(attended, site, compiler)
   }
 
   /// Softmax of the products of queries and keys, times the values.

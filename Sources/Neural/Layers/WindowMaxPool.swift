@@ -41,6 +41,13 @@ enum WindowMaxPool {
       guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
       let aligned = try compiler.reordered(arrived.tensor, to: descriptor, layer: site.label)
       guard let gradient = aligned.buffer else { return }
+      if input.acceptsPooledGradient && layer.pointwise?.rectifies == true {
+        // Where the ReLU struck the gradient is zero already.
+        guard let values = compiler.converted(aligned, to: .float32, layer: site.label).buffer else { return }
+        input.pooledGradient = PooledGradient(
+          gradient: values, output: values, index: index, isRectified: false, scale: 1)
+        return
+      }
       let result = compiler.makeBuffer(input.descriptor)
       compiler.emit("\(site.label) backward", touching: [gradient, index, result]) { _ in
         var layout = layout
