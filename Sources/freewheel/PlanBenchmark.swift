@@ -23,7 +23,7 @@ struct PlanBenchmark: ParallelCommand {
   var batchSize: Int = 64
 
   @Option(
-    help: "Precision of activations and of weights as they are read: \(Precision.allValueStrings.joined(separator: "|")).")
+    help: "Precision of activations and of weights as read: \(Precision.allValueStrings.joined(separator: "|")).")
   var precision: Precision = .float32
 
   @Option(help: "Convolution algorithm: \(ConvolutionAlgorithm.allValueStrings.joined(separator: "|")).")
@@ -31,6 +31,12 @@ struct PlanBenchmark: ParallelCommand {
 
   @Option(help: "Repetitions; medians are printed.")
   var repetitions: Int = 50
+
+  @Option(
+    help: ArgumentHelp(
+      "What times are taken with: \(ProfileClock.allValueStrings.joined(separator: "|")).",
+      discussion: "On a machine with other work, the time for which this process's thread ran says more."))
+  var clock: ProfileClock = .wall
 
   @Flag(help: "Also time every operation of the plan, Freewheel's own among them, in the middle of whole steps.")
   var operations = false
@@ -72,14 +78,14 @@ struct PlanBenchmark: ParallelCommand {
       // The first step of a round finds the caches full of another's arrays, and is not counted.
       steps.append(
         try (-1..<perRound).map { step in
-          let start = monotonicSeconds()
+          let start = clock.seconds
           _ = try plan.forward(step: step + 1, firstExample: 0)
           try plan.backward { _ in }
-          return monotonicSeconds() - start
+          return clock.seconds - start
         }.dropFirst().map { $0 })
-      primitives.append(try plan.timePrimitives(repetitions: perRound))
+      primitives.append(try plan.timePrimitives(repetitions: perRound, clock: clock))
     }
-    let report = PlanReport(model: model, plan: plan, steps: steps, primitives: primitives)
+    let report = PlanReport(model: model, plan: plan, clock: clock, steps: steps, primitives: primitives)
     if world.rank == 0 {
       print(report.text)
       if operations { print(try operationReport(plan)) }
@@ -91,7 +97,7 @@ struct PlanBenchmark: ParallelCommand {
   /// A table of all operations of the plan, as they run in whole steps.
   private func operationReport(_ plan: Plan) throws -> String {
     var lines = ["", "operations in the middle of whole steps: median ms, fastest ms"]
-    let timings = try plan.timeOperations(repetitions: repetitions)
+    let timings = try plan.timeOperations(repetitions: repetitions, clock: clock)
     for timing in timings {
       let kind = timing.isPrimitive ? "oneDNN" : "own"
       let label = timing.label + String(repeating: " ", count: max(1, 44 - timing.label.count))
@@ -105,3 +111,5 @@ struct PlanBenchmark: ParallelCommand {
     return lines.joined(separator: "\n")
   }
 }
+
+extension ProfileClock: ExpressibleByArgument {}

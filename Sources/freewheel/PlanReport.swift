@@ -37,7 +37,7 @@ struct PlanReport: Codable {
     fileprivate var line: String {
       let notes =
         (equivalent.map { ["for our \($0)"] } ?? [])
-        + alternatives.sorted { $0.key < $1.key }.map { "\($0.key)\(milliseconds($0.value))" }
+        + alternatives.sorted { $0.key < $1.key }.map { String(format: "%@ %.3f", $0.key, $0.value * 1e3) }
       return pad(layer, 28) + pad(direction, 18) + pad(implementation, 30)
         + "\(milliseconds(seconds)) \(milliseconds(bestSeconds))  \(notes.joined(separator: ", "))"
     }
@@ -50,6 +50,8 @@ struct PlanReport: Codable {
   let batchSize: Int
   let parameters: Int
   let oneDNN: String
+  /// What times were taken with.
+  let clock: String
   let rows: [Row]
   /// Forward and backward together, over all steps.
   let step: Spread
@@ -64,7 +66,7 @@ struct PlanReport: Codable {
   ///   - steps: seconds of each step, round by round; at least one a round.
   ///   - primitives: every primitive, round by round; at least one round.
   init(
-    model: String, plan: Plan, steps rounds: [[Double]], primitives: [[PrimitiveTiming]]
+    model: String, plan: Plan, clock: ProfileClock, steps rounds: [[Double]], primitives: [[PrimitiveTiming]]
   ) {
     machine = .current()
     self.model = model
@@ -73,6 +75,7 @@ struct PlanReport: Codable {
     batchSize = plan.batchSize
     parameters = plan.layout.parameterCount
     oneDNN = Plan.libraryVersion
+    self.clock = clock.rawValue
     rows = primitives[0].indices.map { index in Row(primitives.map { $0[index] }) }
     step = Spread(rounds.flatMap { $0 })
     sum = rows.map(\.bestSeconds).reduce(0, +)
@@ -87,7 +90,7 @@ struct PlanReport: Codable {
   var text: String {
     var lines = [
       "\(model), batch \(batchSize), \(precision), \(parameters) parameters, oneDNN \(oneDNN), convolution \(convolution)",
-      machine.description,
+      "\(machine.description); \(clock) time",
       pad("layer", 28) + pad("direction", 18) + pad("implementation", 30) + "      ms  best ms  notes",
     ]
     lines += rows.map(\.line)

@@ -2,13 +2,13 @@ extension CompiledConvolution {
   /// Times the convolution's work of one direction by every algorithm that oneDNN has for it, each in memory of its own
   /// and in the layouts that it likes best.
   func alternatives(
-    _ direction: PrimitiveRecord.Direction, _ stream: Stream, _ repetitions: Int
+    _ direction: PrimitiveRecord.Direction, _ repetitions: Int, _ clock: ProfileClock, on stream: Stream
   ) throws -> [PrimitiveTiming.Alternative] {
     try ConvolutionKernel.allCases.compactMap { kernel in
       guard let primitive = try primitive(kernel, direction) else { return nil }
       return PrimitiveTiming.Alternative(
         algorithm: kernel == .winograd ? .winograd : .direct, implementation: primitive.implementation,
-        seconds: try primitive.time(repetitions, on: stream))
+        seconds: try primitive.time(repetitions, clock, on: stream))
     }
   }
 

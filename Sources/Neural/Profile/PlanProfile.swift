@@ -53,11 +53,13 @@ extension Plan {
   /// (``PrimitiveTiming/equivalent``), in the plan's layouts and precision. What oneDNN has no primitive for counts
   /// nothing: dropout, the loss, tokens and their positions, factors.
   ///
-  /// - Parameter repetitions: executions of each primitive, at least 1, after one that is not counted.
+  /// - Parameters:
+  ///   - repetitions: executions of each primitive, at least 1, after one that is not counted.
+  ///   - clock: what times are taken with.
   /// - Returns: one entry a primitive, in the order of the step. The sum of `bestSeconds` is the floor that a whole
   ///   step is measured against.
   /// - Throws: ``PlanError``; ``OneDNNError``.
-  public func timePrimitives(repetitions: Int) throws -> [PrimitiveTiming] {
+  public func timePrimitives(repetitions: Int, clock: ProfileClock = .wall) throws -> [PrimitiveTiming] {
     let twin = try Plan(model, batchSize: batchSize, options: options, usesFusedKernels: false)
     let arenas = try MemoryBlock(
       byteCount: MemoryBlock.byteCount(ofFloats: [2, twin.layout.count]), alignment: 4096,
@@ -74,11 +76,11 @@ extension Plan {
           count = inputCount
         })
       for index in 0..<batchSize { twin.labels[index] = Int32(index % classCount) }
-      return try twin.timeOwnPrimitives(repetitions)
+      return try twin.timeOwnPrimitives(repetitions, clock)
     }
   }
 
-  private func timeOwnPrimitives(_ repetitions: Int) throws -> [PrimitiveTiming] {
+  private func timeOwnPrimitives(_ repetitions: Int, _ clock: ProfileClock) throws -> [PrimitiveTiming] {
     _ = try forward(step: 0, firstExample: 0)
     try backward { _ in }
     var timings: [PrimitiveTiming] = []
@@ -87,9 +89,9 @@ extension Plan {
     ] {
       for operation in operations {
         if let operation = operation as? PrimitiveOperation {
-          timings.append(try time(operation, repetitions))
+          timings.append(try time(operation, repetitions, clock))
         } else if let operation = operation as? KernelOperation {
-          timings += try operation.equivalents.compactMap { try time($0, direction, repetitions) }
+          timings += try operation.equivalents.compactMap { try time($0, direction, repetitions, clock) }
         }
       }
     }
@@ -97,43 +99,47 @@ extension Plan {
   }
 
   /// A primitive on the bytes that it has in the plan, and its alternatives.
-  private func time(_ operation: PrimitiveOperation, _ repetitions: Int) throws -> PrimitiveTiming {
+  private func time(
+    _ operation: PrimitiveOperation, _ repetitions: Int, _ clock: ProfileClock
+  ) throws -> PrimitiveTiming {
     let record = operation.record
-    let seconds = try medianSeconds(repetitions) { try operation.run(context) }
+    let seconds = try clock.median(of: repetitions) { try operation.run(context) }
     let convolution =
       record.direction == .reorder ? nil : program.convolutions.first { $0.label == record.layer }
     return PrimitiveTiming(
       record: record, equivalent: nil, seconds: seconds,
-      alternatives: try convolution?.alternatives(record.direction, program.stream, repetitions) ?? [])
+      alternatives: try convolution?.alternatives(record.direction, repetitions, clock, on: program.stream) ?? [])
   }
 
   /// What stands for a kernel of our own; nil where oneDNN does not implement it for the layout.
   private func time(
-    _ equivalent: Equivalent, _ direction: PrimitiveRecord.Direction, _ repetitions: Int
+    _ equivalent: Equivalent, _ direction: PrimitiveRecord.Direction, _ repetitions: Int, _ clock: ProfileClock
   ) throws -> PrimitiveTiming? {
     guard let primitive = try equivalent.primitive(program.engine) else { return nil }
     return PrimitiveTiming(
       record: PrimitiveRecord(
         layer: equivalent.layer, direction: direction, implementation: primitive.implementation),
-      equivalent: equivalent.name, seconds: try primitive.time(repetitions, on: program.stream), alternatives: [])
+      equivalent: equivalent.name, seconds: try primitive.time(repetitions, clock, on: program.stream),
+      alternatives: [])
   }
 
   /// Times every operation, ours and oneDNN's, in the middle of whole training steps.
   ///
-  /// - Parameter repetitions: steps, at least 1, after one that is not counted.
+  /// - Parameters:
+  ///   - repetitions: steps, at least 1, after one that is not counted.
+  ///   - clock: what times are taken with.
   /// - Throws: ``PlanError`` unless arenas are bound; ``OneDNNError``. What the gradient arena holds is overwritten.
-  public func timeOperations(repetitions: Int) throws -> [OperationTiming] {
+  public func timeOperations(repetitions: Int, clock: ProfileClock = .wall) throws -> [OperationTiming] {
     _ = try forward(step: 0, firstExample: 0)
     try backward { _ in }
     let operations = program.forward + program.backward
     var samples = [[Double]](repeating: [], count: operations.count)
-    let clock = ContinuousClock()
     context.isTraining = true
     for _ in 0..<max(1, repetitions) {
       for (index, operation) in operations.enumerated() {
-        let start = clock.now
+        let start = clock.seconds
         try operation.run(context)
-        samples[index].append((clock.now - start).inSeconds)
+        samples[index].append(clock.seconds - start)
       }
     }
     return zip(operations, samples).map { operation, times in

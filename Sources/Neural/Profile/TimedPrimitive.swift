@@ -35,8 +35,8 @@ final class TimedPrimitive {
   }
 
   /// Seconds of an execution, over and over on the same bytes; median of the repetitions.
-  func time(_ repetitions: Int, on stream: Stream) throws -> Double {
-    try medianSeconds(repetitions) { try primitive.execute(stream) }
+  func time(_ repetitions: Int, _ clock: ProfileClock, on stream: Stream) throws -> Double {
+    try clock.median(of: repetitions) { try primitive.execute(stream) }
   }
 
   /// Positive numbers of ordinary size: denormals would be timed as something else, and variances are positive.
@@ -54,28 +54,4 @@ final class TimedPrimitive {
     case .bfloat16: numbers.map { UInt16(truncatingIfNeeded: $0.bitPattern >> 16) }.withUnsafeBytes(copy)
     }
   }
-}
-
-/// Median of the seconds that `repetitions` executions take, at least one, after one that is not counted.
-func medianSeconds(_ repetitions: Int, _ body: () throws -> Void) throws -> Double {
-  let clock = ContinuousClock()
-  try body()
-  var times: [Double] = []
-  for _ in 0..<max(1, repetitions) {
-    let start = clock.now
-    try body()
-    times.append((clock.now - start).inSeconds)
-  }
-  return median(of: times)
-}
-
-/// The middle of the values, of which there is at least one.
-func median(of values: [Double]) -> Double {
-  let sorted = values.sorted()
-  return (sorted[sorted.count / 2] + sorted[(sorted.count - 1) / 2]) / 2
-}
-
-extension Duration {
-  /// The duration in seconds.
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
