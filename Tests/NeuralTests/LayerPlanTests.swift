@@ -10,7 +10,7 @@ import Testing
       network.model, batchSize: network.batch, options: PlanOptions(labelSmoothing: 0.1, seed: 5, precision: precision))
   }
 
-  @Test(arguments: NetworkCase.layers, Precision.available)
+  @Test(arguments: NetworkCase.everything, Precision.available)
   func repeatsItself(_ network: NetworkCase, _ precision: Precision) throws {
     func run(_ harness: Harness) throws -> [UInt64] {
       let loss = try harness.step(3)
@@ -27,13 +27,13 @@ import Testing
     #expect(try run(first) == expected)
   }
 
-  @Test(arguments: NetworkCase.layers, Precision.available)
+  @Test(arguments: NetworkCase.everything, Precision.available)
   func announcedGradientsAreFinal(_ network: NetworkCase, _ precision: Precision) throws {
     try AnnouncementCheck.run(try harness(network, precision))
   }
 
   /// The padding, inside tensors and between them, stays zero, and nothing is written outside of the arenas.
-  @Test(arguments: NetworkCase.layers, Precision.available)
+  @Test(arguments: NetworkCase.everything, Precision.available)
   func paddingStaysZero(_ network: NetworkCase, _ precision: Precision) throws {
     let harness = try harness(network, precision)
     try harness.step()
@@ -46,7 +46,7 @@ import Testing
   }
 
   /// Parameters and gradients have the same shapes, names and numbers of elements; only layouts differ.
-  @Test(.enabled(if: Precision.available.contains(.bfloat16)), arguments: NetworkCase.layers)
+  @Test(.enabled(if: Precision.available.contains(.bfloat16)), arguments: NetworkCase.everything)
   func bfloat16PlansHaveTheSameParameters(_ network: NetworkCase) throws {
     let (single, half) = (try harness(network, .float32), try harness(network, .bfloat16))
     #expect(single.plan.layout.tensors.map(\.name) == half.plan.layout.tensors.map(\.name))
@@ -59,7 +59,7 @@ import Testing
   /// bfloat16 keeps 8 bits: a rounding is off by a factor of 1 ± 2⁻⁹ at most. Where elements lie close to a ReLU's or a
   /// max-pooling's kink some of them fall on its other side, and few examples make much of each; without kinks, the
   /// gradient is good to two hundredths.
-  @Test(.enabled(if: Precision.available.contains(.bfloat16)), arguments: NetworkCase.layers)
+  @Test(.enabled(if: Precision.available.contains(.bfloat16)), arguments: NetworkCase.everything)
   func bfloat16AgreesWithFloat32(_ network: NetworkCase) throws {
     let (single, half) = (try harness(network, .float32), try harness(network, .bfloat16))
     let (expected, loss) = (try single.step(), try half.step())
@@ -77,11 +77,12 @@ import Testing
     #expect(abs(one - other) < 3e-2 * one, "\(one), \(other)")
   }
 
-  /// What the profiler takes for its yardstick computes the same thing by oneDNN's primitives.
-  @Test(arguments: NetworkCase.layers)
-  func plansWithoutFusedKernelsAgree(_ network: NetworkCase) throws {
-    let options = PlanOptions(labelSmoothing: 0.1, seed: 5)
-    let fused = try harness(network, .float32)
+  /// What the profiler takes for its yardstick computes the same thing by oneDNN's primitives. In bfloat16, too, both see
+  /// the same elements on the same sides of kinks.
+  @Test(arguments: NetworkCase.everything, Precision.available)
+  func plansWithoutFusedKernelsAgree(_ network: NetworkCase, _ precision: Precision) throws {
+    let options = PlanOptions(labelSmoothing: 0.1, seed: 5, precision: precision)
+    let fused = try harness(network, precision)
     let loss = try fused.step(3)
     let plain = try Plan(network.model, batchSize: network.batch, options: options, usesFusedKernels: false)
     try #require(plain.layout.tensors.map(\.name) == fused.plan.layout.tensors.map(\.name))
@@ -92,7 +93,8 @@ import Testing
     for index in 0..<network.batch { plain.labels[index] = fused.plan.labels[index] }
     let other = try plain.forward(step: 3, firstExample: 0)
     try plain.backward { _ in }
-    #expect(abs(other - loss) < 1e-5 * loss)
+    #expect(abs(other - loss) < (precision == .float32 ? 1e-5 : 1e-3) * loss)
+    let tolerance = precision == .float32 ? 1e-4 : 2e-2
     let expected = try fused.canonical(fused.gradients)
     for (index, tensor) in plain.layout.tensors.enumerated() where !network.model.untrainedNames.contains(tensor.name) {
       var values = [Float](repeating: 0, count: tensor.elementCount)
@@ -103,11 +105,11 @@ import Testing
       let difference = relativeError(values, wanted)
       let norm = wanted.reduce(0) { $0 + $1 * $1 }.squareRoot()
       // In front of a normalisation a bias has no gradient but rounding.
-      #expect(difference < 1e-4 || norm < 1e-5, "\(tensor.name): \(difference)")
+      #expect(difference < tolerance || norm < tolerance / 10, "\(tensor.name): \(difference)")
     }
   }
 
-  @Test(arguments: NetworkCase.layers, Precision.available)
+  @Test(arguments: NetworkCase.everything, Precision.available)
   func evaluationHasNoDropout(_ network: NetworkCase, _ precision: Precision) throws {
     let dropping = try harness(network, precision)
     let options = PlanOptions(dropoutScale: 0, labelSmoothing: 0.1, precision: precision)

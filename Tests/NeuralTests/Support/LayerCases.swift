@@ -6,6 +6,9 @@ extension NetworkCase {
   static let layers: [NetworkCase] =
     normalizations + residualBlocks + poolings + activations + tokens + shapes + convolutions
 
+  /// Those, and the networks that are compared with ``ReferenceNetwork``.
+  static let everything: [NetworkCase] = layers + all
+
   /// The activations, by name.
   static let activationLayers: [(name: String, layer: any Layer)] = [
     ("ReLU", ReLU()), ("GELU, tanh", GELU(approximation: .tanh)), ("GELU", GELU()), ("SiLU", SiLU()),
