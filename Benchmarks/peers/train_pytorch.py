@@ -41,7 +41,7 @@ LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
 LAUNCHED = "RANK" in os.environ
 
-MODELS = ("mnist", "resnet20", "resnet18", "wrn-16-8", "resnet9", "vit-tiny")
+MODELS = ("mnist", "resnet20", "resnet18", "wrn-16-8", "resnet9", "vit-tiny", "whitened")
 SYNTHETIC_IMAGES = 12_800
 
 

@@ -232,12 +232,47 @@ class VisionTransformer(nn.Module):
         return self.fc(tokens[:, 0])
 
 
+class WhitenedBlock(nn.Module):
+    """Convolution, max-pooling, normalisation, GELU, and a convolution with normalisation and GELU again."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        images = functional.gelu(self.bn1(functional.max_pool2d(self.conv1(images), 2)), approximate="tanh")
+        return functional.gelu(self.bn2(self.conv2(images)), approximate="tanh")
+
+
+class WhitenedNet(nn.Module):
+    """The network of the recipe 'fast': a first layer of fixed filters, three blocks, and a classifier (after Jordan,
+    "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024). The filters are random here: they change no timing."""
+
+    def __init__(self, widths: tuple[int, ...] = (64, 256, 256)):
+        super().__init__()
+        self.whiten = nn.Conv2d(IMAGE_SHAPE[0], 32, 3, padding=1, bias=False)
+        self.whiten.weight.requires_grad_(False)
+        inputs = (32, *widths)
+        for index, width in enumerate(widths):
+            setattr(self, f"block{index + 1}", WhitenedBlock(inputs[index], width))
+        self.fc = nn.Linear(widths[-1], CLASS_COUNT, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        images = functional.gelu(self.whiten(images), approximate="tanh")
+        images = self.block3(self.block2(self.block1(images)))
+        return self.fc(functional.max_pool2d(images, 4).flatten(1)) / 9
+
+
 MODELS = {
     "resnet20": lambda dropout: ResNet((16, 32, 64), blocks=3),
     "resnet18": lambda dropout: ResNet((64, 128, 256, 512), blocks=2),
     "wrn-16-8": lambda dropout: WideResNet(blocks=2, widening=8),
     "resnet9": lambda dropout: ResNet9(),
     "vit-tiny": lambda dropout: VisionTransformer(dropout=dropout),
+    "whitened": lambda dropout: WhitenedNet(),
 }
 
 

@@ -29,7 +29,9 @@ def gradients(model: str, weights: dict[str, torch.Tensor], images: torch.Tensor
     loss = functional.cross_entropy(logits.float() if autocast else logits, labels, label_smoothing=label_smoothing)
     loss.backward()
     found = {"loss": loss.detach().reshape(1), "logits": logits.detach()}
-    found |= {name: parameter.grad for name, parameter in network.named_parameters()}
+    # What is not trained has no gradient here and zeros there.
+    found |= {name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+              for name, parameter in network.named_parameters()}
     return {name: tensor.to(torch.float32).contiguous() for name, tensor in found.items()}
 
 
