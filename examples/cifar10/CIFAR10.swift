@@ -27,7 +27,8 @@ struct CIFAR10: ParallelCommand {
   @Option(help: "Channels of the three blocks of the network 'whitened'.", transform: widths)
   var widths: [Int] = [64, 256, 256]
 
-  @Option(help: "A set of flags, which others given besides override: \(Recipe.allValueStrings.joined(separator: "|")).")
+  @Option(
+    help: "A set of flags, which others given besides override: \(Recipe.allValueStrings.joined(separator: "|")).")
   var recipe: Recipe?
 
   @OptionGroup(title: "Augmentation") var augmentation: AugmentationFlags

@@ -5,34 +5,40 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
   /// A good accuracy in the least time on a few cores.
   case fast
 
-  /// The flags. What the user gives besides comes behind them, and counts.
-  var arguments: [String] {
+  /// Flags with their values; those without one have an empty text.
+  private var flags: [(flag: String, value: String)] {
     switch self {
     case .fast:
-      """
-      --model whitened --batch-size 128 --epochs 8 --optimizer sgd-schedulefree --learning-rate 4 --weight-decay 0.001
-      --warmup-steps 200 --label-smoothing 0.2 --crop-padding 2 --padding reflect --flip alternating
-      --evaluate-mirrored
-      """.split(whereSeparator: \.isWhitespace).map(String.init)
+      [
+        ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "7"),
+        ("--optimizer", "sgd-schedulefree"), ("--learning-rate", "6"), ("--weight-decay", "0.0005"),
+        ("--warmup-steps", "100"), ("--averaging-power", "1"), ("--label-smoothing", "0.2"),
+        ("--crop-padding", "2"), ("--padding", "reflect"), ("--flip", "alternating"), ("--evaluate-mirrored", ""),
+        ("--statistics-batches", "25"), ("--evaluate-every", "0"), ("--checkpoint-every", "0"),
+      ]
     }
   }
 
-  /// The recipe's flags in front of the given arguments, which may name one.
+  /// What a flag that takes no part in a recipe rules out of it.
+  private static let excluded = [
+    "--steps": ["--epochs"], "--no-augment": ["--crop-padding", "--padding", "--flip"],
+  ]
+
+  /// The recipe's flags in front of the given arguments, if these name one. What is given counts: of a flag that is there
+  /// twice the parser takes the last.
   static func expanded(_ arguments: [String]) throws -> [String] {
+    guard let recipe = named(in: arguments) else { return arguments }
+    let given = Set(arguments.map { String($0.prefix { $0 != "=" }) })
+    let ruledOut = given.flatMap { excluded[$0] ?? [] }
+    let flags = recipe.flags.filter { !ruledOut.contains($0.flag) }
+    return flags.flatMap { $0.value.isEmpty ? [$0.flag] : [$0.flag, $0.value] } + arguments
+  }
+
+  private static func named(in arguments: [String]) -> Recipe? {
     for (index, argument) in arguments.enumerated() {
-      var name: String?
-      if argument == "--recipe" { name = index + 1 < arguments.count ? arguments[index + 1] : nil }
-      if argument.hasPrefix("--recipe=") { name = String(argument.dropFirst("--recipe=".count)) }
-      guard let recipe = name.flatMap(Recipe.init) else { continue }
-      var flags = recipe.arguments
-      // A length in steps takes the place of the recipe's own in epochs.
-      if arguments.contains(where: { $0 == "--steps" || $0.hasPrefix("--steps=") }),
-        let epochs = flags.firstIndex(of: "--epochs")
-      {
-        flags.removeSubrange(epochs...(epochs + 1))
-      }
-      return flags + arguments
+      if argument == "--recipe", index + 1 < arguments.count { return Recipe(rawValue: arguments[index + 1]) }
+      if argument.hasPrefix("--recipe=") { return Recipe(rawValue: String(argument.dropFirst("--recipe=".count))) }
     }
-    return arguments
+    return nil
   }
 }

@@ -122,6 +122,7 @@ final class ConvolutionCompilation {
   private let compiler: PlanCompiler
   private let primitives: ConvolutionPrimitives
   private let forward: PrimitiveDescriptor
+  /// What came in, in the layout and precision of the forward pass.
   private let source: Tensor
   private let weights: PlanCompiler.CompiledParameter
   private let bias: PlanCompiler.CompiledParameter?
@@ -134,23 +135,25 @@ final class ConvolutionCompilation {
     self.site = site
     self.compiler = compiler
     let output = try layer.outputShape(input: input.shape)
-    let shape = ConvolutionShape(
+    var shape = ConvolutionShape(
       batch: compiler.batchSize, inputChannels: input.shape[0], outputChannels: layer.channels,
       inputSize: Array(input.shape[1...]), outputSize: Array(output[1...]), geometry: layer.geometry,
       hasBias: layer.hasBias, isRectified: layer.isRectified, groups: layer.groups, precision: compiler.precision)
+    if ConvolutionRule.widens(shape, compiler.options.convolution) { shape.precision = .float32 }
     let primitives = try ConvolutionPrimitives(shape, compiler)
     self.primitives = primitives
     let kernels = ConvolutionRule.kernels(compiler.options.convolution, shape, .forward)
-    let atHand = input.descriptor
+    let given = compiler.converted(input.tensor, to: shape.precision, layer: site.label)
+    let (atHand, hasImageSource) = (given.descriptor, shape.hasImageSource)
     let forward = try primitives.firstAvailable(kernels) { kernel throws(OneDNNError) in
       if let special = try primitives.forwardOf16Channels(kernel) { return special }
       return try compiler.preferringLayoutsAtHand { () throws(OneDNNError) in
-        try primitives.forward(kernel, source: shape.hasImageSource ? atHand : nil)
+        try primitives.forward(kernel, source: hasImageSource ? atHand : nil)
       } free: { () throws(OneDNNError) in
         try primitives.forward(kernel)
       }
     }
-    source = try compiler.reordered(input.tensor, to: forward.source, layer: site.label)
+    source = try compiler.reordered(given, to: forward.source, layer: site.label)
     let specifications = layer.parameters(input: input.shape)
     self.forward = forward
     // In single precision the arena has the layout that the forward pass reads. In bfloat16 every pass reads a copy, and
@@ -167,24 +170,27 @@ final class ConvolutionCompilation {
   }
 
   func emitForward() throws -> Value {
-    let descriptor = forward.destination
-    // A fused ReLU's mask is read off the stored output on the way back.
-    let output = Value(
-      shape: [shape.outputChannels] + shape.outputSize, descriptor: descriptor,
-      buffer: compiler.makeBuffer(descriptor), requiresGradient: layer.isTrainable || input.requiresGradient,
-      mayBeOverwritten: !layer.isRectified)
-    output.acceptsPooledGradient =
-      try layer.isTrainable
-      && PooledConvolutionBackward.applies(
-        shape, source: source.descriptor, output: descriptor, compiler)
-    output.isRectified = layer.isRectified
+    let computed = Tensor(
+      descriptor: forward.destination, storage: .buffer(compiler.makeBuffer(forward.destination)))
     var arguments: [(argument: Argument, tensor: Tensor)] = [
       (.source, source),
       (.weights, try compiler.reordered(weights.value, to: forward.weights, layer: site.label)),
-      (.destination, output.tensor),
+      (.destination, computed),
     ]
     if let bias { arguments.append((.bias, bias.value)) }
     try compiler.emit(forward, layer: site.label, .forward, arguments)
+
+    let stored = compiler.converted(computed, to: compiler.precision, layer: site.label)
+    guard let buffer = stored.buffer else { return input }
+    // A fused ReLU's mask is read off the stored output on the way back.
+    let output = Value(
+      shape: [shape.outputChannels] + shape.outputSize, descriptor: stored.descriptor, buffer: buffer,
+      requiresGradient: layer.isTrainable || input.requiresGradient, mayBeOverwritten: !layer.isRectified)
+    output.acceptsPooledGradient =
+      try layer.isTrainable && shape.precision == compiler.precision
+      && PooledConvolutionBackward.applies(
+        shape, source: source.descriptor, output: stored.descriptor, compiler)
+    output.isRectified = layer.isRectified
     return output
   }
 
@@ -205,6 +211,7 @@ final class ConvolutionCompilation {
     if layer.isRectified && !output.gradientIsRectified {
       gradient = try compiler.rectifyGradient(arrived, by: output, layer: site.label)
     }
+    gradient = compiler.converted(gradient, to: shape.precision, layer: site.label)
     if layer.isTrainable { try emitBackwardWeights(gradient) }
     if input.requiresGradient { try emitBackwardData(gradient) }
     compiler.markFinished(from: weights.offset)
@@ -239,7 +246,9 @@ final class ConvolutionCompilation {
         try primitives.backwardData(kernel, hint: forward)
       }
     }
-    input.receive(
-      try compiler.emitBackwardData(descriptor, gradient: gradient, weights: weights.value, layer: site.label))
+    let result = try compiler.emitBackwardData(
+      descriptor, gradient: gradient, weights: weights.value, layer: site.label)
+    let stored = compiler.converted(result.tensor, to: compiler.precision, layer: site.label)
+    input.receive(Value.Gradient(descriptor: stored.descriptor, buffer: stored.buffer ?? result.buffer))
   }
 }

@@ -16,6 +16,9 @@ extension Precision {
   /// bfloat16 is no faster than single precision.
   public static var hasBFloat16Instructions: Bool { has(dnnl_cpu_isa_avx512_core_bf16) }
 
+  /// Whether the processor multiplies whole tiles of bfloat16 numbers (AMX).
+  static var hasMatrixInstructions: Bool { has(dnnl_cpu_isa_avx512_core_amx) }
+
   /// oneDNN's names of instruction sets are sets of bits.
   private static func has(_ wanted: dnnl_cpu_isa_t) -> Bool {
     dnnl_get_effective_cpu_isa().rawValue & wanted.rawValue == wanted.rawValue
