@@ -29,7 +29,7 @@ struct RecipeTests {
     #expect(result.exitCode == 0, "\(result)")
     #expect(result.standardOutput.contains("not trained: whiten.weight"), "\(result)")
     let values = try settings(in: folder)
-    #expect(values["optimizer"] == "sgd-schedulefree" && values["batch-size"] == "4")
+    #expect(values["optimizer"] == "adamw-schedulefree" && values["batch-size"] == "4")
     #expect(values["label-smoothing"] == "0.1" && values["seed"] == "3")
     #expect(values["data"]?.contains("augmentation") == false)
   }

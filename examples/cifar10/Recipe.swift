@@ -11,7 +11,7 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
     case .fast:
       [
         ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "7"),
-        ("--optimizer", "sgd-schedulefree"), ("--learning-rate", "6"), ("--weight-decay", "0.0005"),
+        ("--optimizer", "adamw-schedulefree"), ("--learning-rate", "0.008"), ("--weight-decay", "0.05"),
         ("--warmup-steps", "100"), ("--averaging-power", "1"), ("--label-smoothing", "0.2"),
         ("--crop-padding", "2"), ("--padding", "reflect"), ("--flip", "alternating"), ("--evaluate-mirrored", ""),
         ("--statistics-batches", "25"), ("--evaluate-every", "0"), ("--checkpoint-every", "0"),
