@@ -111,7 +111,8 @@ let package = Package(
       path: "Tests/Programs/checkpoint-probe"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .executableTarget(
-      name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"], path: "Tests/Programs/allocation-probe"),
+      name: "allocation-probe", dependencies: ["Neural", "CAllocationCounter"],
+      path: "Tests/Programs/allocation-probe"),
     .executableTarget(
       name: "step-allocation-probe",
       dependencies: [

@@ -4,10 +4,11 @@
 // factors are in registers. For nChw16c a tile is a block's plane, for channels-last some rows of up to 64 channels,
 // for NCHW a channel's plane in rows of 16 pixels.
 //
-// Compared with oneDNN 2.6's batch normalisation with its ReLU, batches of 64 in resnet20's and resnet18's shapes, on one
-// core of a Zen 4, in the cache: forward in 0.5 to 0.8 of its time in blocks and 0.3 to 0.45 channels-last, backward in
-// 0.85 to 1.0 and 0.35 to 0.5. A residual or a second gradient costs the reading of it and no pass. Where x and dy
-// together are beyond the cache oneDNN is as fast or faster backward, as it finishes one block of channels after another.
+// Compared with oneDNN 2.6's batch normalisation with its ReLU, batches of 64 in resnet20's and resnet18's shapes, on
+// one core of a Zen 4, in the cache: forward in 0.5 to 0.8 of its time in blocks and 0.3 to 0.45 channels-last,
+// backward in 0.85 to 1.0 and 0.35 to 0.5. A residual or a second gradient costs the reading of it and no pass. Where x
+// and dy together are beyond the cache oneDNN is as fast or faster backward, as it finishes one block of channels after
+// another.
 #pragma once
 
 #include "NormalizationKernels.h"

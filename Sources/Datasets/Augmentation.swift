@@ -22,8 +22,8 @@ public struct Augmentation: Sendable, Equatable, Codable, CustomStringConvertibl
     /// Each with probability 1/2, anew in every epoch.
     case random
     /// In the first epoch each with probability 1/2, as with ``random``; from then on those that were not in the epoch
-    /// before. So every two epochs show each image both ways (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU",
-    /// arXiv 2404.00498).
+    /// before. So every two epochs show each image both ways (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single
+    /// GPU", arXiv 2404.00498).
     case alternating
   }
 

@@ -135,8 +135,8 @@ public final class BatchAssembler: Sendable {
 
 /// What filling reads: plain pointers, for closures that lend them allocate in debug builds.
 ///
-/// Unchecked, but sound: nothing here is ever written after the initialiser. The bytes belong to the data set, which the
-/// assembler holds as long as it lives; the tables and the list of parts are the assembler's own.
+/// Unchecked, but sound: nothing here is ever written after the initialiser. The bytes belong to the data set, which
+/// the assembler holds as long as it lives; the tables and the list of parts are the assembler's own.
 private struct Source: @unchecked Sendable {
   private struct Part {
     let pixels: UnsafePointer<UInt8>

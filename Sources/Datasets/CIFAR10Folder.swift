@@ -14,8 +14,8 @@ extension LabeledImages {
   ///
   /// The training set is `data_batch_1.bin` to `data_batch_5.bin`, in this order, and the test set `test_batch.bin`; a
   /// file may hold any number of records from one (the original ones hold 10,000). `batches.meta.txt`, the names of the
-  /// classes, is not needed. Images stay where they are: files are mapped, so that the ranks of a machine share one copy
-  /// in the page cache, and only the labels are copied.
+  /// classes, is not needed. Images stay where they are: files are mapped, so that the ranks of a machine share one
+  /// copy in the page cache, and only the labels are copied.
   ///
   /// - Parameters:
   ///   - folder: the folder's path.
@@ -100,8 +100,8 @@ private enum CIFAR10 {
       guard storage.count == count * recordSize else {
         throw DatasetError(
           .truncated, path: path,
-          "holds \(storage.count) bytes, which is not a whole number of records of \(recordSize): it was cut off, or is "
-            + "not of CIFAR-10's binary version; fetch it again")
+          "holds \(storage.count) bytes, which is not a whole number of records of \(recordSize): it was cut off, or "
+            + "is not of CIFAR-10's binary version; fetch it again")
       }
       parts.append(ImageRecords.Part(bytes: ByteView(storage, offset: 1), count: count))
     }

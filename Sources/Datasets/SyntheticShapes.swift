@@ -1,5 +1,5 @@
-/// Colour images that are drawn rather than collected, for when no data set is at hand: one of ten shapes in any colour,
-/// size, place and direction, before a cloudy, spotted and noisy background, 32×32, like CIFAR-10.
+/// Colour images that are drawn rather than collected, for when no data set is at hand: one of ten shapes in any
+/// colour, size, place and direction, before a cloudy, spotted and noisy background, 32×32, like CIFAR-10.
 ///
 /// Each example is a function of (seed, split, index) alone, the same bytes on every machine, so any part of the set
 /// can be made by itself, and training and test examples never share a random draw. Classes are exactly balanced:

@@ -1,8 +1,8 @@
 // Parameters at the edge: initial values, and the canonical layout of checkpoints and tests.
 extension Plan {
   /// Fills an arena with the initial values that each layer asks for, by default PyTorch's. Element i of a tensor, in
-  /// canonical order, is a function of (seed, tensor's number, i) only, so it depends neither on the physical layout nor
-  /// on the machine. Padding becomes zero.
+  /// canonical order, is a function of (seed, tensor's number, i) only, so it depends neither on the physical layout
+  /// nor on the machine. Padding becomes zero.
   ///
   /// - Parameters:
   ///   - seed: key of the streams.

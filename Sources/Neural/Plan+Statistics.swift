@@ -42,8 +42,8 @@ extension Plan {
     }
   }
 
-  /// Runs the batch forward in training mode, so that each normalisation uses the batch's own statistics, and adds those
-  /// to sums that begin at the last ``resetAccumulatedStatistics()``. Running statistics stay as they are.
+  /// Runs the batch forward in training mode, so that each normalisation uses the batch's own statistics, and adds
+  /// those to sums that begin at the last ``resetAccumulatedStatistics()``. Running statistics stay as they are.
   ///
   /// - Parameters: as for ``forward(step:firstExample:)``.
   /// - Throws: as ``forward(step:firstExample:)``.
@@ -86,9 +86,9 @@ extension Plan {
     }
   }
 
-  /// Has normalisations take the statistics of the batches of several ranks together, which all run the same plan at the
-  /// same time: `sum` adds the numbers up over the ranks, in place, in an order that does not depend on timing. Nil:
-  /// each rank's batch by itself.
+  /// Has normalisations take the statistics of the batches of several ranks together, which all run the same plan at
+  /// the same time: `sum` adds the numbers up over the ranks, in place, in an order that does not depend on timing.
+  /// Nil: each rank's batch by itself.
   public func poolStatistics(_ sum: ((UnsafeMutablePointer<Double>, Int) throws -> Void)?) {
     context.sumOverRanks = sum
   }

@@ -1,11 +1,11 @@
 internal import CKernels
 
-/// A ``Sequential`` compiled for a batch size: shapes checked, kernels generated, memory laid out.
+/// A ``Sequential`` compiled for a batch size and a precision: shapes checked, kernels generated, memory laid out.
 ///
 /// ```swift
 /// let plan = try Plan(Models.mnist(), batchSize: 64)
-/// plan.bind(parameters: y, gradients: g)          // arenas of plan.layout.count floats, 64-byte aligned
-/// // fill plan.input and plan.labels, then
+/// try plan.bind(parameters: y, gradients: g)      // arenas of plan.layout.count floats, 64-byte aligned
+/// // fill plan.inputBytes and plan.labels, then
 /// let lossSum = try plan.forward(step: k, firstExample: 0)
 /// try plan.backward { fromOffset in … }
 /// ```
@@ -44,7 +44,7 @@ public final class Plan {
   /// - Parameters:
   ///   - model: the network; its last layer's outputs are the logits.
   ///   - batchSize: examples per batch, at least 1.
-  ///   - options: algorithms, dropout, label smoothing.
+  ///   - options: algorithms, dropout, label smoothing, precision.
   /// - Throws: ``PlanError`` that names the layer, what came and what was expected, or how many bytes are wanting for
   ///   such batches; ``OneDNNError``.
   public convenience init(_ model: Sequential, batchSize: Int, options: PlanOptions = PlanOptions()) throws {
@@ -110,7 +110,7 @@ public final class Plan {
     isBound = true
   }
 
-  /// Computes the outputs of the batch in ``input``, in training mode.
+  /// Computes the outputs of the batch in ``inputBytes``, in training mode.
   ///
   /// - Parameters:
   ///   - step: the training step, part of the key of the dropout masks.

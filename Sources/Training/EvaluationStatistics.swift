@@ -5,10 +5,10 @@ import Neural
 /// What batch normalisation uses in evaluation, for the parameters at x.
 ///
 /// The running statistics of training follow the activations of a network at y. x is another network: an average of
-/// points that no batch has ever run through. So before each evaluation and each checkpoint a number of training batches
-/// run forward at x, with each batch normalised by its own statistics as in training, and means and variances over all
-/// of them take the place of the running ones, as the `schedulefree` package asks its users to do, and as Izmailov et
-/// al. (2018, arXiv 1803.05407) do for averaged weights.
+/// points that no batch has ever run through. So before each evaluation and each checkpoint a number of training
+/// batches run forward at x, with each batch normalised by its own statistics as in training, and means and variances
+/// over all of them take the place of the running ones, as the `schedulefree` package asks its users to do, and as
+/// Izmailov et al. (2018, arXiv 1803.05407) do for averaged weights.
 ///
 /// Which examples those are, and how they are augmented, is a function of the seed alone: the same in every
 /// evaluation of a run, so that evaluations can be compared. Sums are taken in double precision and over the ranks in

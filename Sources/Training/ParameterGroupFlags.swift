@@ -122,7 +122,9 @@ struct TensorGroup {
     let rule = group.rule
     let settings = rule.hyperparameters.map { "\($0.name) \($0.value)" }.joined(separator: ", ")
     guard amongOthers else { return "\(rule.name), \(settings)" }
-    if treatment.joinsAfter == TrainingOptions.largestStepCount { return "not trained: \(names.joined(separator: ", "))" }
+    if treatment.joinsAfter == TrainingOptions.largestStepCount {
+      return "not trained: \(names.joined(separator: ", "))"
+    }
     let start = treatment.joinsAfter > 0 ? ", from step \(treatment.joinsAfter + 1) on" : ""
     return "\(rule.name), \(settings)\(start), for \(names.joined(separator: ", "))"
   }

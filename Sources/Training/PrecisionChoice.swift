@@ -20,7 +20,8 @@ struct PrecisionChoice {
   var notice: String?
 
   /// Agrees on the precision. Collective: hosts may differ, and one rank without the instructions decides for all, as
-  /// ranks that compute in different precisions would train something that nobody asked for, at the pace of the slowest.
+  /// ranks that compute in different precisions would train something that nobody asked for, at the pace of the
+  /// slowest.
   ///
   /// - Parameter hasInstructions: whether this rank's processor has bfloat16 instructions.
   /// - Throws: ``TrainingError/noBFloat16(reason:)`` on every rank, where that was asked for.

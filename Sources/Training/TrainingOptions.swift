@@ -91,8 +91,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// What `--precision bfloat16` means on processors without bfloat16 instructions.
   @Option(
     help: """
-      Where a rank's processor has no bfloat16 instructions: \(WithoutBFloat16.allValueStrings.joined(separator: "|")); \
-      'float32' says so and goes on in float32 on all ranks.
+      Where a rank's processor has no bfloat16 instructions: \
+      \(WithoutBFloat16.allValueStrings.joined(separator: "|")); 'float32' says so and goes on in float32 on all ranks.
       """)
   public var withoutBfloat16: WithoutBFloat16 = .float32
 
@@ -117,8 +117,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// oneDNN's threads in each process; nil: what the environment says.
   @Option(
     help: """
-      Threads that oneDNN computes with in each rank; Freewheel's own loops use one. launch/run --threads sets this and \
-      gives each rank the cores for it. (default: OMP_NUM_THREADS)
+      Threads that oneDNN computes with in each rank; Freewheel's own loops use one. launch/run --threads sets this \
+      and gives each rank the cores for it. (default: OMP_NUM_THREADS)
       """)
   public var threadsPerRank: Int?
 

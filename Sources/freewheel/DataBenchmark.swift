@@ -11,8 +11,8 @@ struct DataBenchmark: ParallelCommand {
     commandName: "data",
     abstract: "Times the assembly of training batches, on every rank at once, with one thread each.",
     discussion: """
-      Batches of a shuffled epoch are filled as training does it, each rank its part. Every form and augmentation takes \
-      one batch in turn; of each the median time over all batches is printed, of the slowest rank.
+      Batches of a shuffled epoch are filled as training does it, each rank its part. Every form and augmentation \
+      takes one batch in turn; of each the median time over all batches is printed, of the slowest rank.
       """)
 
   @Option(help: "Folder of CIFAR-10 in its binary version; without it built-in shapes are drawn.")

@@ -89,7 +89,8 @@ struct PlanReport: Codable {
   /// The table, and the step against the sum.
   var text: String {
     var lines = [
-      "\(model), batch \(batchSize), \(precision), \(parameters) parameters, oneDNN \(oneDNN), convolution \(convolution)",
+      "\(model), batch \(batchSize), \(precision), \(parameters) parameters, oneDNN \(oneDNN), "
+        + "convolution \(convolution)",
       "\(machine.description); \(clock) time",
       pad("layer", 28) + pad("direction", 18) + pad("implementation", 30) + "      ms  best ms  notes",
     ]

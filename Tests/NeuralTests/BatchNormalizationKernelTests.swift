@@ -19,8 +19,8 @@ struct BatchNormalizationKernelTests {
     }
   }
 
-  /// Full blocks and others, more rows than are in flight or in a piece, fewer pixels than a vector holds, a channel, an
-  /// example, a pixel.
+  /// Full blocks and others, more rows than are in flight or in a piece, fewer pixels than a vector holds, a channel,
+  /// an example, a pixel.
   static let shapes: [Case] = [
     Case(), Case(channels: 5), Case(channels: 5, block: 5), Case(channels: 5, block: 1),
     Case(examples: 1, channels: 19, area: 7), Case(examples: 1, channels: 19, area: 70, block: 19),

@@ -32,8 +32,8 @@ import Testing
     try agree(name, PlanOptions(convolution: algorithm), tolerance: 1e-5)
   }
 
-  /// To a few roundings. Of one network some elements lie closer to a ReLU's kink than that, fall on its other side, and
-  /// change gradients by more.
+  /// To a few roundings. Of one network some elements lie closer to a ReLU's kink than that, fall on its other side,
+  /// and change gradients by more.
   @Test(.enabled(if: Precision.available.contains(.bfloat16)), arguments: GoldenNetworks.names)
   func bfloat16AgreesWithPyTorch(_ name: String) throws {
     try agree(

@@ -77,8 +77,8 @@ import Testing
     #expect(abs(one - other) < 3e-2 * one, "\(one), \(other)")
   }
 
-  /// What the profiler takes for its yardstick computes the same thing by oneDNN's primitives. In bfloat16, too, both see
-  /// the same elements on the same sides of kinks.
+  /// What the profiler takes for its yardstick computes the same thing by oneDNN's primitives. In bfloat16, too, both
+  /// see the same elements on the same sides of kinks.
   @Test(arguments: NetworkCase.everything, Precision.available)
   func plansWithoutFusedKernelsAgree(_ network: NetworkCase, _ precision: Precision) throws {
     let options = PlanOptions(labelSmoothing: 0.1, seed: 5, precision: precision)

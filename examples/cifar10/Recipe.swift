@@ -24,8 +24,8 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
     "--steps": ["--epochs"], "--no-augment": ["--crop-padding", "--padding", "--flip"],
   ]
 
-  /// The recipe's flags in front of the given arguments, if these name one. What is given counts: of a flag that is there
-  /// twice the parser takes the last.
+  /// The recipe's flags in front of the given arguments, if these name one. What is given counts: of a flag that is
+  /// there twice the parser takes the last.
   static func expanded(_ arguments: [String]) throws -> [String] {
     guard let recipe = named(in: arguments) else { return arguments }
     let given = Set(arguments.map { String($0.prefix { $0 != "=" }) })

@@ -49,9 +49,9 @@ protocol Exchange: AnyObject {
   /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
   func pieces(step: Int, bucket: Int) throws -> GradientPieces
 
-  /// Replaces each of `count` numbers, at most as many as the exchange was made for, by its sum over the ranks, taken in
-  /// rank order in double precision: the same bits on every rank, in every exchange. As many calls per step as are needed, of the
-  /// same counts on every rank.
+  /// Replaces each of `count` numbers, at most as many as the exchange was made for, by its sum over the ranks, taken
+  /// in rank order in double precision: the same bits on every rank, in every exchange. As many calls per step as are
+  /// needed, of the same counts on every rank.
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws
 
   /// Makes this rank's updated slice of `bucket` visible to the others, at the latest when ``finish(step:)`` returns.

@@ -25,8 +25,8 @@ extension MemoryDescriptor {
 }
 
 extension MemoryDescriptor {
-  /// Whether the same bytes mean the same in both layouts, though oneDNN calls them by different names: with 16 channels,
-  /// blocks of 16 and channels-last are one.
+  /// Whether the same bytes mean the same in both layouts, though oneDNN calls them by different names: with 16
+  /// channels, blocks of 16 and channels-last are one.
   func coincides(with other: MemoryDescriptor) throws(OneDNNError) -> Bool {
     guard shape.count == 4, shape[1] == 16, shape == other.shape, precision == other.precision,
       let own = try imageLayout(), let wanted = try other.imageLayout()

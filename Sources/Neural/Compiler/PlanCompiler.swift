@@ -67,7 +67,7 @@ final class PlanCompiler {
     rectifiedAttributes = try Attributes(rectified: true)
   }
 
-  /// Precision of activations.
+  /// Precision of activations between layers; a convolution may compute in another, see ``ConvolutionRule``.
   var precision: Precision { options.precision }
 
   // MARK: - What layers call
@@ -121,8 +121,8 @@ final class PlanCompiler {
   }
 
   /// Appends a loop of our own, which touches the given buffers.
-  /// - Parameter equivalents: the primitives that a plan made of nothing else would run for this work; none where oneDNN
-  ///   has none, and where another operation names them.
+  /// - Parameter equivalents: the primitives that a plan made of nothing else would run for this work; none where
+  ///   oneDNN has none, and where another operation names them.
   func emit(
     _ label: String, touching touched: [Buffer], equivalents: [Equivalent] = [],
     _ body: @escaping (RunContext) throws -> Void

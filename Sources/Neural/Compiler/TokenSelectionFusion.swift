@@ -1,5 +1,5 @@
-/// A layer that computes each token from that token alone, so that of the tokens behind it only those that are read need
-/// to be computed.
+/// A layer that computes each token from that token alone, so that of the tokens behind it only those that are read
+/// need to be computed.
 protocol TokenwiseLayer: CompilableLayer {}
 
 extension LayerNorm: TokenwiseLayer {}
@@ -12,8 +12,9 @@ extension Scale: TokenwiseLayer {}
 
 extension Fusion {
   /// Selects a token as early as can be: in front of layers that treat tokens separately, of residual blocks of such
-  /// layers, and of the last projection of an attention. A classifier that reads one token then has the last block's MLP
-  /// computed for one token instead of all; the results are the same, but for which elements a dropout strikes there.
+  /// layers, and of the last projection of an attention. A classifier that reads one token then has the last block's
+  /// MLP computed for one token instead of all; the results are the same, but for which elements a dropout strikes
+  /// there.
   static func selectTokensEarly(_ nodes: [Node]) -> [Node] {
     var nodes = nodes
     guard var index = nodes.firstIndex(where: { $0.layer is TokenSelection }),

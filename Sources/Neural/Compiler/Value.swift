@@ -1,8 +1,8 @@
 /// What flows between two layers: the activations of a whole batch, and later their gradient.
 final class Value {
   /// Shape of one example, as the layers see it: `[channels, height, width]`, `[tokens, width]` or `[features]`. The
-  /// descriptor may know more: behind a `Flatten` it still tells channels from positions, so that a dense layer can take
-  /// a blocked source as it is. Tokens are rows of a matrix, `[batch · tokens, width]`.
+  /// descriptor may know more: behind a `Flatten` it still tells channels from positions, so that a dense layer can
+  /// take a blocked source as it is. Tokens are rows of a matrix, `[batch · tokens, width]`.
   let shape: [Int]
   let descriptor: MemoryDescriptor
   let buffer: Buffer
@@ -17,8 +17,8 @@ final class Value {
   var acceptsPooledGradient = false
   /// See `acceptsPooledGradient`.
   var pooledGradient: PooledGradient?
-  /// The alias that the input of a residual block is added through, for the alias that its body reads: the first layer of
-  /// the body may add that gradient to its own.
+  /// The alias that the input of a residual block is added through, for the alias that its body reads: the first layer
+  /// of the body may add that gradient to its own.
   var bypass: Value?
   /// The value is what a ReLU fused into a primitive put out.
   var isRectified = false

@@ -62,8 +62,8 @@ struct ConvolutionPrimitives {
   }
 
   /// With 16 channels on both sides blocks of 16 channels are channels-last as well, and for that oneDNN has another
-  /// kernel. 64 × 16 × 32 × 32 on one core of a Zen 4: 2.75 ms against 3.51 ms in single precision, 1.41 against 1.54 in
-  /// bfloat16.
+  /// kernel. 64 × 16 × 32 × 32 on one core of a Zen 4: 2.75 ms against 3.51 ms in single precision, 1.41 against 1.54
+  /// in bfloat16.
   /// - Returns: nil for other shapes, and where oneDNN has no such kernel.
   func forwardOf16Channels(_ kernel: ConvolutionKernel) throws(OneDNNError) -> PrimitiveDescriptor? {
     guard kernel == .direct, shape.inputChannels == 16, shape.outputChannels == 16, shape.groups == 1,
@@ -156,8 +156,8 @@ final class ConvolutionCompilation {
     source = try compiler.reordered(given, to: forward.source, layer: site.label)
     let specifications = layer.parameters(input: input.shape)
     self.forward = forward
-    // In single precision the arena has the layout that the forward pass reads. In bfloat16 every pass reads a copy, and
-    // it is the gradients that are written as they come.
+    // In single precision the arena has the layout that the forward pass reads. In bfloat16 every pass reads a copy,
+    // and it is the gradients that are written as they come.
     let physical =
       shape.precision == .float32
       ? forward.weights : try primitives.backwardWeights(.direct, hint: forward).weightsGradient

@@ -1,7 +1,7 @@
 internal import CKernels
 
-/// Multi-head self-attention (Vaswani et al. 2017), as PyTorch's `MultiheadAttention(features, heads, batch_first=True)`
-/// of one sequence with itself.
+/// Multi-head self-attention (Vaswani et al. 2017), as PyTorch's
+/// `MultiheadAttention(features, heads, batch_first=True)` of one sequence with itself.
 public struct MultiHeadSelfAttention: Layer, CompilableLayer {
   /// Prefix of the parameters' names.
   public let name: String?

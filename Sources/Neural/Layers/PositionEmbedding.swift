@@ -8,8 +8,8 @@ public struct PositionEmbedding: Layer, CompilableLayer {
     /// A parameter of shape 1 × tokens × features, which starts normal with a standard deviation of 0.02.
     case learned
     /// Fixed sines and cosines of the column, in the first half of the features, and of the row, in the second half, of
-    /// tokens that lie row by row on a grid of `rows` rows. Within a half, feature i < features/4 is sin(p·ω) and feature
-    /// features/4 + i is cos(p·ω), with ω = 10000^(-4i/features) (Vaswani et al. 2017, in two dimensions).
+    /// tokens that lie row by row on a grid of `rows` rows. Within a half, feature i < features/4 is sin(p·ω) and
+    /// feature features/4 + i is cos(p·ω), with ω = 10000^(-4i/features) (Vaswani et al. 2017, in two dimensions).
     case sineCosine(rows: Int)
   }
 

@@ -3,9 +3,9 @@ internal import Glibc
 /// A first convolution whose filters decorrelate the patches of the images (zero-phase or principal-component whitening
 /// of patches; Coates and Ng 2012). The filters follow from the training images and need no training.
 public enum PatchWhitening {
-  /// Filters that whiten the patches of images: eigenvectors of the patches' covariance, each divided by the square root
-  /// of its eigenvalue plus ε, those of the largest eigenvalues first; then the same with the other sign, so that an
-  /// activation that cuts negative values off loses nothing.
+  /// Filters that whiten the patches of images: eigenvectors of the patches' covariance, each divided by the square
+  /// root of its eigenvalue plus ε, those of the largest eigenvalues first; then the same with the other sign, so that
+  /// an activation that cuts negative values off loses nothing.
   ///
   /// - Parameters:
   ///   - images: N × channels × height × width floats in row-major order, as the network gets them.

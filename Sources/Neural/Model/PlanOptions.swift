@@ -1,6 +1,7 @@
 /// Which algorithm the convolutions use.
 public enum ConvolutionAlgorithm: String, Sendable, Hashable, CaseIterable, Codable {
-  /// Per layer and direction, by ``ConvolutionRule``: a rule of shapes alone, the same on every run and rank.
+  /// Per layer and direction, by ``ConvolutionRule``: a rule of shapes and, in bfloat16, of the kind of processor;
+  /// never of a measurement.
   case auto
   /// The definition's sums, in oneDNN's generated kernels.
   case direct
@@ -18,7 +19,7 @@ public struct PlanOptions: Sendable, Hashable {
   public var labelSmoothing: Double
   /// Key of the dropout streams.
   public var seed: UInt64
-  /// Precision of activations and of the weights that primitives read.
+  /// Precision of activations and of the weights that primitives read; see ``Precision/bfloat16`` for the exception.
   public var precision: Precision
 
   /// - Parameters: as the properties of the same names.

@@ -1,10 +1,10 @@
 extension Models {
-  /// A shallow, wide network for reaching a good accuracy on CIFAR-10 in little time: a first layer that whitens patches,
-  /// then three blocks of two convolutions. After the networks of Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a
-  /// single GPU" (arXiv 2404.00498), and David Page before him.
+  /// A shallow, wide network for reaching a good accuracy on CIFAR-10 in little time: a first layer that whitens
+  /// patches, then three blocks of two convolutions. After the networks of Keller Jordan, "94% on CIFAR-10 in 3.29
+  /// seconds on a single GPU" (arXiv 2404.00498), and David Page before him.
   ///
-  /// Input 3 × 32 × 32, ten classes. `whiten.weight` is to be set from the training images (``PatchWhitening``) and is not
-  /// trained. Sizes are such that Winograd's tiles of 4 × 4 have no remainder: 32, 16, 8 and 4.
+  /// Input 3 × 32 × 32, ten classes. `whiten.weight` is to be set from the training images (``PatchWhitening``) and is
+  /// not trained. Sizes are such that Winograd's tiles of 4 × 4 have no remainder: 32, 16, 8 and 4.
   ///
   /// - Parameter widths: channels of the three blocks.
   public static func whitenedNet(widths: [Int] = [64, 256, 256]) -> Sequential {

@@ -139,7 +139,8 @@ extension Equivalent {
       let forward = try PrimitiveDescriptor.activationForward(activation, data, attributes, engine)
       let descriptor = try PrimitiveDescriptor.activationBackward(
         activation, data, hint: forward, attributes, engine)
-      // In place where that leaves the numbers as they are: otherwise they would shrink from one repetition to the next.
+      // In place where that leaves the numbers as they are: otherwise they would shrink from one repetition to the
+      // next.
       return (
         descriptor,
         activation == .relu

@@ -1,9 +1,9 @@
 /// Work that a kernel of our own does and for which oneDNN has a primitive: what the profiler times in its place.
 ///
-/// Kernels are emitted with the primitives that a plan made of nothing but primitives would run for the same work, fused
-/// where oneDNN can fuse them: a ReLU behind a batch normalisation or a sum, but not two gradients into a normalisation.
-/// What oneDNN has no primitive for has no equivalent and counts nothing: dropout, the loss, tokens and their positions.
-/// Nor do the copies that layouts would need.
+/// Kernels are emitted with the primitives that a plan made of nothing but primitives would run for the same work,
+/// fused where oneDNN can fuse them: a ReLU behind a batch normalisation or a sum, but not two gradients into a
+/// normalisation. What oneDNN has no primitive for has no equivalent and counts nothing: dropout, the loss, tokens and
+/// their positions. Nor do the copies that layouts would need.
 struct Equivalent {
   enum Work {
     case batchNormalization(MemoryDescriptor, isRectified: Bool)

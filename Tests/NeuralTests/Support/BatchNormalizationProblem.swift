@@ -2,7 +2,8 @@ import CKernels
 import Foundation
 import Testing
 
-/// Operands of a batch normalisation, drawn from a fixed sequence, and what the kernels and the definition make of them.
+/// Operands of a batch normalisation, drawn from a fixed sequence, and what the kernels and the definition make of
+/// them.
 struct BatchNormalizationProblem {
   typealias Tests = BatchNormalizationKernelTests
 

@@ -4,8 +4,9 @@ extension Harness {
   /// The slope of the plan's own loss along a direction of the parameter arena, where the parameters are now, by
   /// Richardson's extrapolation of central differences: the steps can be large enough for single precision.
   ///
-  /// Between a ReLU's or a pooling's kink, which a large step crosses, and single precision's rounding, which a small one
-  /// enlarges, no step suits all networks: of some lengths that one's slope counts that comes closest to what is expected.
+  /// Between a ReLU's or a pooling's kink, which a large step crosses, and single precision's rounding, which a small
+  /// one enlarges, no step suits all networks: of some lengths that one's slope counts that comes closest to what is
+  /// expected.
   ///
   /// - Parameters:
   ///   - direction: one number for each of the arena; zero on padding.

@@ -159,8 +159,8 @@ private func checkRefusedTotals(_ kind: ExchangeKind, _ world: Communicator) thr
   for each in [optimizer, other, plain] { try each.close() }
 }
 
-/// Sums of many numbers, as normalisations over all ranks take them, are those of a loop over the ranks, bit for bit, in
-/// any exchange and between the sums of a step; more than was asked for is refused.
+/// Sums of many numbers, as normalisations over all ranks take them, are those of a loop over the ranks, bit for bit,
+/// in any exchange and between the sums of a step; more than was asked for is refused.
 func checkWideSums(_ world: Communicator) throws {
   let largest = 1025
   for kind in ExchangeKind.allCases {

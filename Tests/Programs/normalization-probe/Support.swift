@@ -7,7 +7,8 @@ import ProbeSupport
 import SystemPackage
 import Training
 
-/// A small network with normalisations in all the places that matter: behind a convolution, in a block, in its shortcut.
+/// A small network with normalisations in all the places that matter: behind a convolution, in a block, in its
+/// shortcut.
 let network = Sequential(input: [3, 6, 6]) {
   Convolution("conv1", channels: 4, kernel: 3, padding: 1, bias: false)
   BatchNorm("bn1")

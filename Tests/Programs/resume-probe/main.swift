@@ -1,5 +1,6 @@
 // Trains a small network with every optimizer, and with the choices that give one other state, once in one go and once
-// from a checkpoint in the middle; both must end in the same bytes and counters. Exits non-zero with a message where they do not.
+// from a checkpoint in the middle; both must end in the same bytes and counters. Exits non-zero with a message where
+// they do not.
 //
 //   resume-probe FOLDER
 //
