@@ -70,15 +70,15 @@ import Testing
     #expect(output == zip(input, kept).map { max($0, 0) * $1 })
     // Backward: drawn again, or read off the output.
     var (again, masked) = (input, input)
-    fw_dropout_backward(&again, 3, count, 5, &dropout)
+    fw_dropout_add(FW_FLOAT32, input, nil, &again, 3, count, 5, &dropout)
     #expect(again == zip(input, kept).map { $0 * $1 })
-    fw_relu_backward(output, &masked, input.count, dropout.scale)
+    fw_tensor_relu_backward(FW_FLOAT32, output, input, dropout.scale, &masked, input.count)
     #expect(masked == zip(input, output).map { $1 > 0 ? $0 * dropout.scale : 0 })
   }
 
   @Test func notANumberIsNotHidden() {
     var (input, output): ([Float], [Float]) = ([1, .nan, -1], [0, 0, 0])
-    fw_relu_forward(input, &output, 3)
+    fw_tensor_relu(FW_FLOAT32, input, &output, 3)
     #expect(output[0] == 1 && output[1].isNaN && output[2] == 0)
     // In any place of a pooling's window.
     for place in 0..<4 {

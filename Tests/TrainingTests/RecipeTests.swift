@@ -37,8 +37,10 @@ struct RecipeTests {
   @Test(
     "Recipes and widths that there are not are refused",
     arguments: [
-      (["--recipe", "slow"], "slow"), (["--widths", "16,16"], "three numbers"),
-      (["--widths", "16,x,16"], "three numbers"), (["--widths", "16,0,16"], "three numbers"),
+      (["--recipe", "slow"], "slow"), (["--widths", "16,16,16"], "'whitened'"),
+      (["--model", "whitened", "--widths", "16,16"], "three numbers"),
+      (["--model", "whitened", "--widths", "16,x,16"], "three numbers"),
+      (["--model", "whitened", "--widths", "16,0,16"], "three numbers"),
     ])
   func refused(_ flags: [String], _ word: String) async throws {
     let result = try await MPIRunner.run("cifar10", ["--steps", "1"] + flags, ranks: 1)

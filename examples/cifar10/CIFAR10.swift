@@ -24,8 +24,8 @@ struct CIFAR10: ParallelCommand {
   @Option(help: "The network: \(models.joined(separator: "|")).")
   var model: String = "resnet20"
 
-  @Option(help: "Channels of the three blocks of the network 'whitened'.", transform: widths)
-  var widths: [Int] = [64, 256, 256]
+  @Option(help: "Channels of the three blocks of the network 'whitened'. (default: 64,256,256)", transform: widths)
+  var widths: [Int]?
 
   @Option(
     help: "A set of flags, which others given besides override: \(Recipe.allValueStrings.joined(separator: "|")).")
@@ -38,6 +38,9 @@ struct CIFAR10: ParallelCommand {
     guard Self.models.contains(model) else {
       throw ValidationError("--model is '\(model)'; expected \(Self.models.joined(separator: ", "))")
     }
+    guard widths == nil || model == "whitened" else {
+      throw ValidationError("--widths are those of the network 'whitened'; --model is '\(model)'")
+    }
   }
 
   func run(on world: Communicator) throws -> Int32 {
@@ -46,7 +49,7 @@ struct CIFAR10: ParallelCommand {
     data.augmentation = augmentation.applied(to: .cifar10)
     var initialValues: [String: [Float]] = [:]
     if model == "whitened" {
-      network = Models.whitenedNet(widths: widths)
+      if let widths { network = Models.whitenedNet(widths: widths) }
       initialValues["whiten.weight"] = try world.agree(on: "the first layer's filters") {
         try PatchWhitening.filters(
           images: data.normalizedTrainingImages(2000), shape: network.input, kernel: 3, filters: 32, epsilon: 5e-4)

@@ -22,6 +22,7 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
   /// What a flag that takes no part in a recipe rules out of it.
   private static let excluded = [
     "--steps": ["--epochs"], "--no-augment": ["--crop-padding", "--padding", "--flip"],
+    "--optimizer": ["--learning-rate", "--weight-decay", "--averaging-power"],
   ]
 
   /// The recipe's flags in front of the given arguments, if these name one. What is given counts: of a flag that is

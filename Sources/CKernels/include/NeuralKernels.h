@@ -33,16 +33,6 @@ void fw_dropout_forward(
     const float *src, float *dst, size_t examples, size_t count, uint64_t first_example, bool rectify,
     const fw_dropout *dropout);
 
-/// diff = keep ? scale * diff : 0 in place, with the mask of the forward pass drawn again.
-void fw_dropout_backward(
-    float *diff, size_t examples, size_t count, uint64_t first_example, const fw_dropout *dropout);
-
-/// dst = max(src, 0); src and dst may be the same.
-void fw_relu_forward(const float *src, float *dst, size_t count);
-
-/// diff = dst > 0 ? scale * diff : 0 in place, where dst is what a ReLU (or a ReLU and a dropout) put out.
-void fw_relu_backward(const float *dst, float *diff, size_t count, float scale);
-
 /// Max-pooling of 2 x 2 windows that do not overlap, over images of 16-channel blocks ([planes][height][width][16],
 /// planes = blocks of channels per example), then max(., 0) where `rectify` is set, then dropout unless its threshold
 /// is 0.

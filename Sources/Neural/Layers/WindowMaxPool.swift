@@ -41,7 +41,7 @@ enum WindowMaxPool {
       guard let arrived = try compiler.gradient(of: output, layer: site.label) else { return }
       let aligned = try compiler.reordered(arrived.tensor, to: descriptor, layer: site.label)
       guard let gradient = aligned.buffer else { return }
-      if input.acceptsPooledGradient && layer.pointwise?.rectifies == true {
+      if window == 2 && input.acceptsPooledGradient && layer.pointwise?.rectifies == true {
         // Where the ReLU struck the gradient is zero already.
         guard let values = compiler.converted(aligned, to: .float32, layer: site.label).buffer else { return }
         input.pooledGradient = PooledGradient(

@@ -94,6 +94,16 @@ struct NetworkCase: Sendable, CustomTestStringConvertible {
       Flatten()
       Dense("fc", 3)
     },
+    NetworkCase("windows of 3 and of 4 behind convolutions of blocks", batch: 3, input: [16, 26, 25]) {
+      Convolution("conv1", channels: 32, kernel: 3, padding: 1)
+      ReLU()
+      MaxPool(3)
+      Convolution("conv2", channels: 16, kernel: 3, padding: 1)
+      ReLU()
+      MaxPool(4)
+      Flatten()
+      Dense("fc", 3)
+    },
     NetworkCase("5 × 5 with padding 2, ReLU on a linear sum", batch: 1, input: [16, 8, 6]) {
       Convolution("conv1", channels: 16, kernel: 1)
       Convolution("conv2", channels: 16, kernel: 5, padding: 2)
