@@ -43,7 +43,8 @@ struct PageTests {
   @Test(
     "A headless browser lays out axes and legend, in light and in dark, and asks nobody for anything",
     .enabled(if: browser != nil || isRequired, "no browser is installed: chromium or google-chrome in PATH"),
-    .timeLimit(.minutes(3)), arguments: [Scheme(name: "dark", setting: 0), Scheme(name: "light", setting: 1)])
+    // Waiting for its turn among the tests that start programs counts.
+    .timeLimit(.minutes(15)), arguments: [Scheme(name: "dark", setting: 0), Scheme(name: "light", setting: 1)])
   func rendered(scheme: Scheme) async throws {
     let browser = try #require(Self.browser, "FREEWHEEL_BROWSER is 'required', and no browser is in PATH")
     let folder = NSTemporaryDirectory() + "freewheel-report-" + UUID().uuidString
