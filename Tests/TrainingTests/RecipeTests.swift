@@ -6,10 +6,8 @@ import Testing
 struct RecipeTests {
   /// The recipe's network, small, on the built-in shapes.
   private func run(_ folder: String, _ flags: [String]) async throws -> JobResult {
-    try await MPIRunner.run(
-      "cifar10",
-      ["--recipe", "fast", "--batch-size", "4", "--widths", "16,16,16", "--statistics-batches", "1", "--output", folder]
-        + flags, ranks: 1)
+    let small = ["--batch-size", "4", "--widths", "16,16,16", "--statistics-batches", "1", "--output", folder]
+    return try await MPIRunner.run("cifar10", ["--recipe", "fast"] + small + flags, ranks: 1)
   }
 
   private func settings(in folder: String) throws -> [String: String] {
