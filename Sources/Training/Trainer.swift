@@ -128,7 +128,7 @@ public final class Trainer {
       plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world)
     evaluator = try Evaluator(
       plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn,
-      mirrored: options.evaluateMirrored)
+      views: options.evaluateViews)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil
