@@ -39,10 +39,13 @@ let package = Package(
     // The rooms. Imports run downward only.
     .target(name: "MPI", dependencies: ["CMPI"]),
     .target(name: "ScheduleFree", dependencies: ["CKernels"]),
+    .target(name: "Monitoring", dependencies: [.product(name: "Atomics", package: "swift-atomics")]),
     .target(name: "Neural", dependencies: ["COneDNN", "CKernels"]),
     .target(
       name: "DataParallel",
-      dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
+      dependencies: [
+        "MPI", "Monitoring", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics"),
+      ]),
     // CKernels for batch assembly: a loop over every pixel of every step, which must be quick in debug builds too.
     .target(
       name: "Datasets", dependencies: ["CKernels", "CZlib", .product(name: "SystemPackage", package: "swift-system")]),
@@ -50,7 +53,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "MPI", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
+        "MPI", "Monitoring", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -141,6 +144,7 @@ let package = Package(
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "ScheduleFree", "TestSupport", "exchange-probe", "golden-probe"]),
+    .testTarget(name: "MonitoringTests", dependencies: ["Monitoring"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),
     .testTarget(
