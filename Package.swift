@@ -135,6 +135,12 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Tests/Programs/normalization-probe"),
+    .executableTarget(
+      name: "watch-probe",
+      dependencies: [
+        "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/Programs/watch-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(
       name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels", "RuleSupport"], exclude: ["Goldens"]),
@@ -151,7 +157,7 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
-        "resume-probe", "normalization-probe", "step-allocation-probe",
+        "resume-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],

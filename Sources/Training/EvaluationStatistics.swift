@@ -1,5 +1,6 @@
 import Datasets
 import MPI
+import Monitoring
 import Neural
 
 /// What batch normalisation uses in evaluation, for the parameters at x.
@@ -22,6 +23,7 @@ final class EvaluationStatistics {
   /// The statistics of a batch are those of all ranks' batches, so the sums of a rank are of all ranks already.
   private let isPooled: Bool
   private let sampler: Sampler
+  private let recorder: LaneRecorder
   /// What was computed last, and after which step.
   private var computed: (step: Int, values: [Float])?
 
@@ -30,12 +32,14 @@ final class EvaluationStatistics {
 
   /// - Returns: nil for a network without batch normalisation, which needs none of this.
   init?(
-    plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, on world: Communicator
+    plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, on world: Communicator,
+    recorder: LaneRecorder
   ) throws {
     guard !plan.statistics.isEmpty else { return nil }
     self.plan = plan
     self.assembler = assembler
     self.world = world
+    self.recorder = recorder
     isPooled = options.poolsStatistics(over: world)
     var sampler = try Sampler(
       exampleCount: exampleCount, globalBatchSize: plan.batchSize * world.size, seed: options.seed,
@@ -70,6 +74,7 @@ final class EvaluationStatistics {
     let training = plan.runningStatistics
     defer { plan.runningStatistics = training }
     plan.resetAccumulatedStatistics()
+    recorder.enter(.statistics)
     let first = world.rank * plan.batchSize
     for batch in 0..<batchCount {
       assembler.fill(
@@ -77,7 +82,9 @@ final class EvaluationStatistics {
         into: plan.inputAddress, labels: plan.labelAddress)
       // Dropout's masks are those of steps that no run comes to.
       try plan.accumulateStatistics(step: -1 - batch, firstExample: first)
+      recorder.tick()
     }
+    recorder.enter(.agreeing)
     let own = plan.accumulatedStatistics
     try plan.adoptStatistics(isPooled ? own : world.sumInRankOrder(own))
     return plan.runningStatistics

@@ -1,5 +1,6 @@
 import Datasets
 import MPI
+import Monitoring
 import Neural
 
 /// Evaluates the parameters in the arena on a set, each example exactly once, divided over the ranks.
@@ -10,6 +11,7 @@ final class Evaluator {
   private let share: Range<Int>
   private let world: Communicator
   private let mirrored: Bool
+  private let recorder: LaneRecorder
 
   /// - Parameters:
   ///   - limit: evaluates so many of the first examples at most; nil: all.
@@ -17,8 +19,9 @@ final class Evaluator {
   /// - Throws: `DatasetError` if the normalisation does not fit the data.
   init(
     plan: Plan, test: LabeledImages, limit: Int? = nil, normalization: Normalization, on world: Communicator,
-    evaluateOn: EvaluateOn, mirrored: Bool = false
+    evaluateOn: EvaluateOn, mirrored: Bool = false, recorder: LaneRecorder
   ) throws {
+    self.recorder = recorder
     self.plan = plan
     self.world = world
     self.mirrored = mirrored
@@ -32,6 +35,7 @@ final class Evaluator {
 
   /// Mean loss and the part of the examples classified correctly; the same on every rank. Collective.
   func run() throws -> (loss: Double, accuracy: Double) {
+    recorder.enter(.evaluating)
     var lossSum = 0.0
     var correct = 0
     for first in stride(from: share.lowerBound, to: share.upperBound, by: plan.batchSize) {
@@ -40,7 +44,9 @@ final class Evaluator {
       let result = try plan.evaluate(count: examples.count, mirrored: mirrored)
       lossSum += result.lossSum
       correct += result.correct
+      recorder.tick()
     }
+    recorder.enter(.agreeing)
     let loss = try world.sumInRankOrder(lossSum) / Double(count)
     let accuracy = try world.sumInRankOrder(Double(correct)) / Double(count)
     return (loss, accuracy)

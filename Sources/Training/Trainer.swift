@@ -2,6 +2,7 @@ import Datasets
 import DataParallel
 import Foundation
 import MPI
+import Monitoring
 import Neural
 import ScheduleFree
 
@@ -21,6 +22,7 @@ public final class Trainer {
   private let evaluator: Evaluator
   /// Evaluates training examples, where that was asked for.
   private let trainingEvaluator: Evaluator?
+  private let watch: RunWatch
   private let assembler: BatchAssembler
   private var sampler: Sampler
   private var listeners: [any TrainingListener]
@@ -43,6 +45,8 @@ public final class Trainer {
   }
 
   private var isRoot: Bool { world.rank == 0 }
+  /// Is told what this thread does.
+  private var recorder: LaneRecorder { watch.recorder.main }
   private var globalBatch: Int { sampler.globalBatchSize }
 
   /// Builds everything a run needs, and finds or makes its folder. Collective; no training happens yet.
@@ -69,6 +73,8 @@ public final class Trainer {
     self.options = options
     self.data = data
     try options.fingerprint(program: program).verify(over: world)
+    watch = try RunWatch(timeout: options.stallTimeout, on: world)
+    let recorder = watch.recorder.main
     let globalBatch = options.batchSize * options.accumulate * world.size
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
@@ -113,7 +119,8 @@ public final class Trainer {
       elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset))
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1)
+      clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
+      recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -125,21 +132,22 @@ public final class Trainer {
       data.training, normalization: data.normalization, format: plan.batchFormat, augmentation: data.augmentation,
       seed: options.seed)
     statistics = try EvaluationStatistics(
-      plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world)
+      plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world,
+      recorder: recorder)
     evaluator = try Evaluator(
       plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn,
-      mirrored: options.evaluateMirrored)
+      mirrored: options.evaluateMirrored, recorder: recorder)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, on: world,
-        evaluateOn: options.evaluateOn)
+        evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, initialValues: initialValues, on: world)
     progress = checkpoints.progress
-    startNotices = [choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
+    startNotices = [watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
       .compactMap(\.self)
     self.listeners = []
     if isRoot {
@@ -176,6 +184,7 @@ public final class Trainer {
   /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what
   ///   the plan, the exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
+    defer { watch.stop() }
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     for note in startNotices { try report(.notice(note)) }
@@ -183,7 +192,8 @@ public final class Trainer {
       let position = "step \(progress.step) of \(totalSteps)"
       try report(.notice("the run is at \(position) already: there is nothing to train, and nothing is written"))
     }
-    clock.start(after: progress.seconds)
+    recorder.enter(.reporting)
+    clock.start(after: progress.seconds, recorder: recorder)
     var stopped = false
     var evaluation: EvaluationMetrics?
     while progress.step < totalSteps && !stopped {
@@ -202,6 +212,7 @@ public final class Trainer {
       if isDue(options.checkpointEvery) || isLast || stopped {
         try save(accuracy: evaluates ? evaluation?.accuracy : nil)
       }
+      recorder.enter(.reporting)
       clock.resume()
     }
     clock.pause()
@@ -225,16 +236,20 @@ public final class Trainer {
 
   /// One optimizer step.
   private func step() throws -> StepResult {
+    recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
     var lossSum = 0.0
     for part in 0..<options.accumulate {
+      recorder.enter(.data)
       let first = (world.rank * options.accumulate + part) * options.batchSize
       if let accumulated { try plan.bind(gradients: part == 0 ? optimizer.gradients : accumulated.pointer) }
       assembler.fill(
         sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
         into: plan.inputAddress, labels: plan.labelAddress)
+      recorder.enter(.forward)
       lossSum += try plan.forward(step: progress.step, firstExample: first)
+      recorder.enter(.backward)
       try backward(part: part)
     }
     // Parts of ranks are summed: with each divided by the global batch, the rule sees the mean.
@@ -263,6 +278,7 @@ public final class Trainer {
   }
 
   private func evaluate() throws -> EvaluationMetrics {
+    recorder.enter(.agreeing)
     let start = monotonicSeconds()
     let (result, trainingLoss) = try atEvaluationPoint { (try evaluator.run(), try trainingEvaluator?.run().loss) }
     let metrics = EvaluationMetrics(
@@ -302,6 +318,7 @@ public final class Trainer {
   }
 
   private func save(accuracy: Double?) throws {
+    recorder.enter(isRoot ? .saving : .awaitingCheckpoint)
     let start = monotonicSeconds()
     guard let saved = try checkpoints.save(progress, accuracy: accuracy, statistics: try statisticsToSave()) else {
       return
@@ -319,8 +336,11 @@ public final class Trainer {
   }
 
   private func reportStep(_ result: StepResult) throws {
-    let loss = try finite(world.sumInRankOrder(result.lossSum) / Double(globalBatch), "the loss")
-    let times = clock.takeInterval()
+    let times = clock.takeInterval(recorder)
+    recorder.enter(.summing)
+    let sums = try world.sumInRankOrder([result.lossSum] + times.shares.list)
+    recorder.enter(.reporting)
+    let loss = try finite(sums[0] / Double(globalBatch), "the loss")
     try report(
       .step(
         StepMetrics(
@@ -328,19 +348,27 @@ public final class Trainer {
           learningRate: optimizer.rule(ofGroup: loggedGroup).learningRate, gradientNorm: result.gradientNorm,
           imagesPerSecond: times.stepsPerSecond * Double(globalBatch), stepMilliseconds: times.stepMilliseconds,
           exchangeMilliseconds: times.exchangeMilliseconds, waitMilliseconds: times.waitMilliseconds,
-          seconds: clock.sinceStart)))
+          shares: meanShares(sums.dropFirst(), steps: times.steps), seconds: clock.sinceStart)))
   }
 
   private func summary(evaluation: EvaluationMetrics?, stopped: Bool) throws -> SummaryMetrics {
     let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
+    clock.takeShares(recorder)
     let times = clock.total
+    let shares = try world.sumInRankOrder(times.shares.list)
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
-      waitMilliseconds: times.waitMilliseconds, peakMemoryBytes: peakMemory, stopped: stopped,
+      waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
+      peakMemoryBytes: peakMemory, stopped: stopped,
       seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
+  }
+
+  /// The mean over ranks and steps of seconds that were added up over both.
+  private func meanShares(_ sums: some Sequence<Double>, steps: Int) -> StepShares {
+    StepShares(list: sums) * (1 / Double(world.size * max(steps, 1)))
   }
 
   private func describe() -> RunSummary {
