@@ -147,8 +147,9 @@ public final class Trainer {
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, initialValues: initialValues, on: world)
     progress = checkpoints.progress
-    startNotices = [watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
-      .compactMap(\.self)
+    startNotices = [
+      watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+    ].compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }

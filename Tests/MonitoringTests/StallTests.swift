@@ -145,7 +145,8 @@ struct StallTests {
   func many() {
     var ranks: [RankView] = (0..<1000).map { rank in
       RankView(
-        identity: Watchdog.Peer(rank: rank, node: rank / 100, localRank: rank % 100, host: "n\(rank / 100)", process: 9),
+        identity: Watchdog.Peer(
+          rank: rank, node: rank / 100, localRank: rank % 100, host: "n\(rank / 100)", process: 9),
         main: LaneState(phase: .finishing, step: 3), mainAge: 20)
     }
     for rank in 300..<400 { ranks[rank].silence = 20 }
