@@ -1,5 +1,6 @@
 import CKernels
 import MPI
+import Monitoring
 import ScheduleFree
 
 /// What one optimizer step did, beside changing the parameters.
@@ -60,6 +61,9 @@ public final class ShardedOptimizer {
   /// This rank's gradient arena: `layout.elementCount` floats, to be written in every step.
   public var gradients: UnsafeMutablePointer<Float> { exchange.gradients }
 
+  /// Is told what each step does.
+  public let recorder: StepRecorder
+
   let communicator: Communicator
   let exchange: any Exchange
   /// The shard of each state array, one per slot of the rules.
@@ -96,15 +100,16 @@ public final class ShardedOptimizer {
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does, for watchdogs, summaries and timelines.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    clipNorm: Double? = nil, largestSum: Int = 0
+    clipNorm: Double? = nil, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
       groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, clipNorm: clipNorm,
-      largestSum: largestSum)
+      largestSum: largestSum, recorder: recorder)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -118,11 +123,12 @@ public final class ShardedOptimizer {
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    clipNorm: Double? = nil, largestSum: Int = 0
+    clipNorm: Double? = nil, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
@@ -139,6 +145,8 @@ public final class ShardedOptimizer {
     streamsY = CachePolicy.streamsY(byteCount: arenaCount * layout.elementCount * MemoryLayout<Float>.stride)
     let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty
     reducedGradient = try needsWholeGradient ? AlignedBuffer(count: shard.count, for: "the summed gradient") : nil
+    self.recorder = recorder
+    recorder.prepare(bucketCount: layout.buckets.count)
     self.communicator = communicator
     self.sumCapacity = sumCapacity
     self.lanesPerRank = lanesPerRank
@@ -214,7 +222,10 @@ public final class ShardedOptimizer {
     guard count <= sumCapacity else {
       throw DataParallelError.wrongElementCount(what: "a sum over the ranks", expected: sumCapacity, found: count)
     }
+    let phase = recorder.main.phase
+    recorder.main.enter(.summing)
     try exchange.sum(values, count: count, rows: 1)
+    recorder.main.enter(phase)
   }
 
   // MARK: - The step
@@ -226,6 +237,7 @@ public final class ShardedOptimizer {
     var announced = bucketsAnnounced
     while announced < layout.buckets.count, layout.buckets[announced].lowerBound >= offset { announced += 1 }
     guard announced > bucketsAnnounced else { return }
+    recorder.announce(buckets: bucketsAnnounced, announced)
     bucketsAnnounced = announced
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
@@ -259,6 +271,7 @@ public final class ShardedOptimizer {
     if usesLoss && laneLosses == nil { throw DataParallelError.lossMissing(rule: rule.name) }
     exchange.waitSeconds = 0
     announce(finishedFrom: 0)
+    recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
     try exchange.beginExchange(step: exchangeStep, stopRequested: stopRequested)
     var gradientNorm: Double?
     var scale: Float = 1
@@ -291,16 +304,26 @@ public final class ShardedOptimizer {
   ///
   /// - Returns: whether some rank asked to stop.
   private func endStep() throws -> Bool {
+    recorder.main.enter(.finishing)
     let stop = try exchange.finish(step: exchangeStep)
+    recorder.main.enter(.reporting)
     exchangeStep += 1
     bucketsAnnounced = 0
     return stop
   }
 
+  /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
+  private func pieces(ofBucket bucket: Int) throws -> GradientPieces {
+    recorder.main.enter(exchange.kind == .shared ? .waiting : .exchanging, bucket: bucket)
+    let pieces = try exchange.pieces(step: exchangeStep, bucket: bucket)
+    recorder.main.enter(.updating, bucket: bucket)
+    return pieces
+  }
+
   /// Sums the ranks' gradients of this rank's shard.
   private func reduce(into reduced: AlignedBuffer) throws {
     for bucket in layout.buckets.indices {
-      let pieces = try exchange.pieces(step: exchangeStep, bucket: bucket)
+      let pieces = try pieces(ofBucket: bucket)
       fw_sum_tree(
         reduced.pointer + shard.offsets[bucket], pieces.pointers, pieces.count, shard.slices[bucket].count)
     }
@@ -314,6 +337,7 @@ public final class ShardedOptimizer {
       let segment = segments[index]
       totals[segment.lane] += fw_sum_squares(reduced.pointer + segment.shardOffset, segment.count)
     }
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: 1, rows: lanesPerRank)
     let norm = totals[0].squareRoot()
     guard norm.isFinite else {
@@ -347,6 +371,7 @@ public final class ShardedOptimizer {
     if let laneLosses, usesLoss {
       for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
     }
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
@@ -361,13 +386,15 @@ public final class ShardedOptimizer {
   private func update(scale: Float) throws {
     for bucket in layout.buckets.indices {
       if let reducedGradient {
+        recorder.main.enter(.updating, bucket: bucket)
         withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + shard.offsets[bucket])) {
           update(bucket: bucket, gradients: $0, gradientCount: 1, scale: scale)
         }
       } else {
-        let pieces = try exchange.pieces(step: exchangeStep, bucket: bucket)
+        let pieces = try pieces(ofBucket: bucket)
         update(bucket: bucket, gradients: pieces.pointers, gradientCount: pieces.count, scale: scale)
       }
+      if exchange.kind != .shared { recorder.main.enter(.publishing, bucket: bucket) }
       try exchange.publish(step: exchangeStep, bucket: bucket)
     }
   }
