@@ -123,7 +123,8 @@ import Testing
     let result = try await Cluster.with(
       "2x1", options: ["--rate", "200mbit"],
       [
-        "bash", "-c", "set -e; cluster=$0; $cluster bytes; $cluster run -- \"$@\"; $cluster bytes", Cluster.script, mnist,
+        "bash", "-c", "set -e; cluster=$0; $cluster bytes; $cluster run -- \"$@\"; $cluster bytes", Cluster.script,
+        mnist,
       ] + flags("slow", steps: 4) + ["--quiet"]
     ).result()
     #expect(result.exitCode == 0, "\(result)")
