@@ -85,7 +85,7 @@ struct Probe {
       try plan.backward { announced += $0 }
       if isLeaky { kept = [step, step] }
     }
-    lossSum += try plan.evaluate(count: 3, mirrored: true).lossSum
+    lossSum += try plan.evaluate(count: 3).lossSum
     try plan.accumulateStatistics(step: -1, firstExample: 0)
   }
 }
