@@ -39,7 +39,8 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
     case .invalidLayout(let reason):
       return "invalid parameter layout: \(reason)"
     case .unevenLanes(let lanes, let ranks):
-      return "\(lanes) lanes cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): there must be a power of two of "
+      return
+        "\(lanes) lanes cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): there must be a power of two of "
         + "them for each rank (\(ranks), \(2 * ranks), \(4 * ranks), …)"
     case .ranksDisagree(let rank, let setting, let here, let there):
       return "the ranks do not agree on \(setting): rank 0 has '\(here)', rank \(rank) has '\(there)'; "

@@ -148,7 +148,8 @@ public final class Trainer {
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
-        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, lanes: lanes,
+        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
+        lanes: lanes,
         on: world, evaluateOn: options.evaluateOn)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
