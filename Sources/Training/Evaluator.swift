@@ -14,20 +14,22 @@ final class Evaluator {
   private let shares: [Range<Int>]
   private let lanes: Lanes
   private let world: Communicator
-  private let mirrored: Bool
+  private let views: [ImageView]
+  private let weights: [Float]
 
   /// - Parameters:
   ///   - limit: evaluates so many of the first examples at most; nil: all.
-  ///   - mirrored: averages the outputs for each image and its mirror image.
+  ///   - views: the views of each image whose outputs are averaged.
   /// - Throws: `DatasetError` if the normalisation does not fit the data.
   init(
     plan: Plan, test: LabeledImages, limit: Int? = nil, normalization: Normalization, lanes: Lanes,
-    on world: Communicator, evaluateOn: EvaluateOn, mirrored: Bool = false
+    on world: Communicator, evaluateOn: EvaluateOn, views: EvaluationViews = .plain
   ) throws {
     self.plan = plan
     self.lanes = lanes
     self.world = world
-    self.mirrored = mirrored
+    self.views = views.views.map(\.view)
+    weights = views.views.map(\.weight)
     assembler = try BatchAssembler(test, normalization: normalization, format: plan.batchFormat)
     count = min(test.count, limit ?? test.count)
     switch evaluateOn {
@@ -48,8 +50,9 @@ final class Evaluator {
     var correct = 0
     for first in stride(from: share.lowerBound, to: share.upperBound, by: plan.batchSize) {
       let examples = first..<min(first + plan.batchSize, share.upperBound)
-      assembler.fill(examples, into: plan.inputAddress, labels: plan.labelAddress)
-      let result = try plan.evaluate(count: examples.count, mirrored: mirrored)
+      let result = try plan.evaluate(count: examples.count, weights: weights) { index in
+        assembler.fill(examples, view: views[index], into: plan.inputAddress, labels: plan.labelAddress)
+      }
       lossSum += result.lossSum
       correct += result.correct
     }

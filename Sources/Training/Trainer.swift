@@ -143,7 +143,7 @@ public final class Trainer {
       laneStatistics: laneStatistics, on: world)
     evaluator = try Evaluator(
       plan: plan, test: data.test, normalization: data.normalization, lanes: lanes, on: world,
-      evaluateOn: options.evaluateOn, mirrored: options.evaluateMirrored)
+      evaluateOn: options.evaluateOn, views: options.evaluateViews)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil

@@ -145,9 +145,13 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   @Option(help: "Who evaluates: \(EvaluateOn.allValueStrings.joined(separator: "|")).")
   public var evaluateOn: EvaluateOn = .all
 
-  /// Averages the outputs for each test image and its mirror image.
-  @Flag(help: "Evaluate each test image and its mirror image, and average their outputs.")
-  public var evaluateMirrored = false
+  /// The views of each test image whose outputs are averaged.
+  @Option(
+    help: """
+      What an evaluation looks at, averaging the outputs: \(EvaluationViews.allValueStrings.joined(separator: "|")): the \
+      image; it and its mirror image; both, also moved by one pixel.
+      """)
+  public var evaluateViews: EvaluationViews = .plain
 
   /// Training batches of each lane that batch normalisation's statistics at x are computed over.
   @Option(
@@ -198,7 +202,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)
-    fingerprint.add("--evaluate-mirrored", "\(evaluateMirrored)")
+    fingerprint.add("--evaluate-views", evaluateViews.rawValue)
     fingerprint.add("--statistics-batches", statisticsBatches)
     fingerprint.add("--batch-statistics", batchStatistics.rawValue)
     fingerprint.add("--precision", precision.rawValue)
