@@ -30,6 +30,9 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   /// Saved counters are not of these parameter groups.
   case otherGroups(String)
 
+  /// A thread for communication could not be started.
+  case noThread(reason: String)
+
   /// Memory for an arena or a shard could not be had.
   case outOfMemory(byteCount: Int, what: String)
 
@@ -59,6 +62,8 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
       return "invalid parameter groups: \(reason)"
     case .otherGroups(let reason):
       return "the saved counters are not of these parameter groups: \(reason); resume with the groups of the run"
+    case .noThread(let reason):
+      return "the communication thread could not be started (\(reason)); '--exchange flat' does without one"
     case .outOfMemory(let byteCount, let what):
       return "no memory for \(what): \(byteCount) bytes could not be allocated"
     }

@@ -7,7 +7,7 @@ extension ShardedOptimizer {
   /// Fills the parameters once before training: `fill` is called with the arena on one rank per arena (every rank of
   /// a private arena, one rank of a shared one) and must write the same values on each.
   public func initializeParameters(_ fill: (UnsafeMutablePointer<Float>) throws -> Void) throws {
-    if exchange.kind != .shared || communicator.rank == 0 {
+    if exchange.fillsParameters {
       try communicator.agree(on: "initial parameters") { try fill(exchange.parameters) }
     } else {
       try communicator.agree(on: "initial parameters") {}
@@ -36,7 +36,7 @@ extension ShardedOptimizer {
   /// ``restoreGradientPoint()`` must follow before the next step.
   public func writeEvaluationPoint() throws {
     let source = state[rule.evaluationSlot]
-    try exchange.shareParameters {
+    try exchange.shareParameters(.evaluation) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
         (exchange.parameters + slice.lowerBound).update(from: source.pointer + offset, count: slice.count)
       }
@@ -45,13 +45,7 @@ extension ShardedOptimizer {
 
   /// Writes y, computed from the state, into the parameter arena of every rank: the same bits that the last step wrote.
   public func restoreGradientPoint() throws {
-    try exchange.shareParameters {
-      for index in segments.indices {
-        let segment = segments[index]
-        rules[segment.group].writeGradientPoint(
-          state: segment.state, y: exchange.parameters + segment.start, count: segment.count)
-      }
-    }
+    try exchange.shareParameters(.gradient) { update.writeGradientPoint() }
   }
 
   /// Gathers one state array on rank `root`, in arena order.
