@@ -113,7 +113,7 @@ public final class Trainer {
       elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset))
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1)
+      between: options.betweenNodes.options, clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -234,12 +234,17 @@ public final class Trainer {
       assembler.fill(
         sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
         into: plan.inputAddress, labels: plan.labelAddress)
-      lossSum += try plan.forward(step: progress.step, firstExample: first)
+      // What other nodes send of y may still be on its way; each layer waits for its own.
+      let optimizer = optimizer
+      lossSum += try plan.forward(step: progress.step, firstExample: first) {
+        try optimizer.awaitParameters(upTo: $0)
+      }
+      try optimizer.awaitExchange()
       try backward(part: part)
     }
     // Parts of ranks are summed: with each divided by the global batch, the rule sees the mean.
     let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, loss: lossSum / Double(globalBatch))
+      stopRequested: StopSignal.isRequested, loss: lossSum / Double(globalBatch), awaitsParameters: false)
     progress.step += 1
     clock.count(outcome)
     return StepResult(stop: outcome.stop, lossSum: lossSum, gradientNorm: outcome.gradientNorm)
@@ -345,7 +350,7 @@ public final class Trainer {
 
   private func describe() -> RunSummary {
     let named = groups.filter { !$0.names.isEmpty }
-    let ranks = "\(world.size), exchange \(optimizer.exchangeKind.rawValue)"
+    let ranks = "\(world.size), exchange \(optimizer.exchangeLabel)"
     var lines = [
       "data: \(data.training); \(data.test)",
       "network: \(plan.layout.parameterCount) parameters in \(plan.layout.tensors.count) tensors",
