@@ -7,6 +7,7 @@ extension ShardedOptimizer {
   /// Fills the parameters once before training: `fill` is called with the arena on one rank per arena (every rank of
   /// a private arena, one rank of a shared one) and must write the same values on each.
   public func initializeParameters(_ fill: (UnsafeMutablePointer<Float>) throws -> Void) throws {
+    try awaitExchange()
     if exchange.fillsParameters {
       try communicator.agree(on: "initial parameters") { try fill(exchange.parameters) }
     } else {
@@ -19,6 +20,7 @@ extension ShardedOptimizer {
   /// Starts the state from the parameters in the arena: z and x (or a method's own copy) become them, moments become
   /// zero.
   public func adoptParameters() throws {
+    try awaitExchange()
     for (slot, array) in zip(rule.stateSlots, state) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
         switch slot.initial {
@@ -52,6 +54,7 @@ extension ShardedOptimizer {
   ///
   /// - Returns: `layout.elementCount` floats on `root`, nil elsewhere.
   public func gatherState(slot: Int, root: Int = 0) throws -> AlignedBuffer? {
+    try awaitExchange()
     let shards = (0..<communicator.size).map { layout.shard(rank: $0, of: communicator.size) }
     let counts = shards.map(\.count)
     var offsets: [Int] = []
@@ -94,6 +97,7 @@ extension ShardedOptimizer {
       throw DataParallelError.wrongElementCount(
         what: "a saved state array", expected: layout.elementCount, found: arena.count)
     }
+    try awaitExchange()
     try restore(counters)
     for (arena, array) in zip(arenas, state) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
