@@ -82,25 +82,26 @@ final class ShardUpdate {
       reducedGradient.pointer + shard.offsets[bucket], pieces.pointers, pieces.count, shard.slices[bucket].count)
   }
 
-  /// The sum of the squares of ``reducedGradient``, in double precision: within a segment in an order fixed by its
-  /// length, over segments in their order.
-  func sumOfSquares() -> Double {
-    guard let reducedGradient else { return 0 }
-    var squares = 0.0
+  /// Adds the squares of ``reducedGradient``, in double precision, to one sum per lane of this rank: within a segment
+  /// in an order fixed by its length, over the segments of a lane's portions in their order.
+  func addSquares(to sums: UnsafeMutablePointer<Double>) {
+    guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
-      squares += fw_sum_squares(reducedGradient.pointer + segments[index].shardOffset, segments[index].count)
+      let segment = segments[index]
+      sums[segment.lane] += fw_sum_squares(reducedGradient.pointer + segment.shardOffset, segment.count)
     }
-    return squares
   }
 
-  /// Adds this shard's parts of the rules' global sums to `totals`. The gradient counts as it is before clipping.
-  func addSums(to totals: UnsafeMutablePointer<Double>) {
+  /// Adds this shard's parts of the rules' global sums to `totals`, which has a row of `rowCount` numbers for each lane
+  /// of this rank. The gradient counts as it is before clipping.
+  func addSums(to totals: UnsafeMutablePointer<Double>, rowCount: Int) {
     guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
       let segment = segments[index]
       withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + segment.shardOffset)) {
         rules[segment.group].addSums(
-          over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1), to: totals)
+          over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1),
+          to: totals + segment.lane * rowCount)
       }
     }
   }

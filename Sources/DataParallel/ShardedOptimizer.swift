@@ -28,9 +28,10 @@ public struct StepOutcome: Sendable {
 /// }
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
-/// ranks. All methods are collective over the communicator, but for ``announce(finishedFrom:)``,
-/// ``addGradients(from:range:)`` and ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the
-/// object must not be used any more.
+/// ranks. A rank that computes several lanes (``BucketLayout/laneCount``) adds up their gradients itself, in the fixed
+/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
+/// ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the object
+/// must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
@@ -44,6 +45,8 @@ public final class ShardedOptimizer {
   public let layout: BucketLayout
   /// What this rank owns.
   public var shard: Shard { update.shard }
+  /// Lanes whose gradients this rank adds up, a power of two.
+  public let lanesPerRank: Int
   /// The rule of the first parameter group, and of all parameters where there is no other.
   public var rule: any UpdateRule { rules[0] }
   /// The rule of one parameter group, 0 ..< ``groupCount``, as it is after the last step.
@@ -81,7 +84,8 @@ public final class ShardedOptimizer {
   private let isDeferred: Bool
   /// Whether buckets are exchanged while backward goes on.
   private let overlaps: Bool
-  /// This step's ``globalSums`` and behind them the loss; ``maximumSumCount`` numbers, owned by this object.
+  /// This step's ``globalSums`` and behind them the loss, one row per lane and at last the total in the first: room
+  /// for ``maximumSumCount`` numbers a lane, owned by this object.
   private let totals: UnsafeMutablePointer<Double>
   /// Steps finished by this object: exchanges count from here, whatever step a resumed run is at.
   private var exchangeStep = 0
@@ -123,14 +127,15 @@ public final class ShardedOptimizer {
   ///     otherwise grow as much as the gradient was scaled down.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
-  ///   each other.
+  ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
     between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
-    let sumCapacity = max(maximumSumCount, largestSum)
+    let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
+    let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
     let (exchange, note) = try ExchangeChoice.make(
       kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
     globalSums = rule.globalSums
@@ -149,6 +154,7 @@ public final class ShardedOptimizer {
       keepsGradient: needsWholeGradient || (twoLevel != nil && rule.usesLoss))
     self.communicator = communicator
     self.sumCapacity = sumCapacity
+    self.lanesPerRank = lanesPerRank
     self.layout = layout
     self.clipNorm = clipNorm
     self.exchange = exchange
@@ -156,8 +162,8 @@ public final class ShardedOptimizer {
     stepped = exchange as? any SteppedExchange
     overlaps = options.overlaps
     exchangeNote = note
-    totals = .allocate(capacity: maximumSumCount)
-    totals.initialize(repeating: 0, count: maximumSumCount)
+    totals = .allocate(capacity: lanesPerRank * maximumSumCount)
+    totals.initialize(repeating: 0, count: lanesPerRank * maximumSumCount)
     try twoLevel?.start(update, isDeferred: isDeferred)
   }
 
@@ -187,7 +193,7 @@ public final class ShardedOptimizer {
     guard count <= sumCapacity else {
       throw DataParallelError.wrongElementCount(what: "a sum over the ranks", expected: sumCapacity, found: count)
     }
-    try exchange.sum(values, count: count)
+    try exchange.sum(values, count: count, rows: 1)
   }
 
   // MARK: - The step
@@ -215,16 +221,6 @@ public final class ShardedOptimizer {
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
 
-  /// Adds gradients of a further batch to this rank's arena, before the range is announced.
-  ///
-  /// - Parameters:
-  ///   - other: `layout.elementCount` floats.
-  ///   - range: the arena elements to add.
-  public func addGradients(from other: AlignedBuffer, range: Range<Int>) {
-    guard !range.isEmpty else { return }
-    fw_add(exchange.gradients + range.lowerBound, other.pointer + range.lowerBound, range.count)
-  }
-
   /// Returns when the parameters at offsets below `end` can be read, after a step that did not await them.
   ///
   /// - Throws: what the communication thread has met.
@@ -241,7 +237,8 @@ public final class ShardedOptimizer {
   ///   - stopRequested: this rank wishes that training stops after this step.
   ///   - loss: this rank's part of the loss at y, for rules that use it; others do not look at it. Parts are
   ///     **summed** over the ranks, as gradients are: a caller whose loss is a mean over its own examples scales it by
-  ///     one over the number of ranks. Every rank gives one, or none does.
+  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives the loss of
+  ///     each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
   ///   - awaitsParameters: false where the caller asks for parameters as it comes to need them: with
   ///     ``awaitParameters(upTo:)`` before it reads any, and with ``awaitExchange()`` before it writes gradients. What
   ///     is on its way between nodes then goes on while the next forward pass computes. The other methods of this
@@ -254,8 +251,26 @@ public final class ShardedOptimizer {
   public func finishStep(
     stopRequested: Bool, loss: Double? = nil, awaitsParameters: Bool = true
   ) throws -> StepOutcome {
+    guard let loss, lanesPerRank == 1 else {
+      return try finishStep(stopRequested: stopRequested, laneLosses: nil, awaitsParameters: awaitsParameters)
+    }
+    return try withUnsafePointer(to: loss) {
+      try finishStep(stopRequested: stopRequested, laneLosses: $0, awaitsParameters: awaitsParameters)
+    }
+  }
+
+  /// As ``finishStep(stopRequested:loss:awaitsParameters:)``, with the loss of each of this rank's lanes.
+  ///
+  /// - Parameters:
+  ///   - stopRequested: as above.
+  ///   - laneLosses: ``lanesPerRank`` numbers, each the part of one lane, in lane order; nil for rules that do not use
+  ///     the loss. They are added up over all lanes in lane order.
+  ///   - awaitsParameters: as above.
+  public func finishStep(
+    stopRequested: Bool, laneLosses: UnsafePointer<Double>?, awaitsParameters: Bool = true
+  ) throws -> StepOutcome {
     let start = monotonicSeconds()
-    if usesLoss && loss == nil { throw DataParallelError.lossMissing(rule: rule.name) }
+    if usesLoss && laneLosses == nil { throw DataParallelError.lossMissing(rule: rule.name) }
     // What passes forward and backward waited for since the last step counts as this one's, and lies before `start`.
     let waitedBefore = twoLevel == nil ? 0 : exchange.waitSeconds
     if twoLevel == nil { exchange.waitSeconds = 0 }
@@ -275,7 +290,7 @@ public final class ShardedOptimizer {
         gradientNorm = norm
         scale = norm > clipNorm ? Float(clipNorm / norm) : 1
       }
-      try takeTotals(loss: loss)
+      try takeTotals(laneLosses)
     }
     if stepped != nil || isDeferred {
       update.beginRules(
@@ -317,12 +332,12 @@ public final class ShardedOptimizer {
     }
   }
 
-  /// The norm of the whole gradient, from squares added in double precision: over a rank's segments in their order,
-  /// over ranks in rank order.
+  /// The norm of the whole gradient, from squares added in double precision, over the lanes in lane order.
   private func norm() throws -> Double {
-    var squares = update.sumOfSquares()
-    try exchange.sum(&squares, count: 1)
-    let norm = squares.squareRoot()
+    totals.update(repeating: 0, count: lanesPerRank)
+    update.addSquares(to: totals)
+    try exchange.sum(totals, count: 1, rows: lanesPerRank)
+    let norm = totals[0].squareRoot()
     guard norm.isFinite else {
       try abandonStep()
       throw DataParallelError.nonFiniteGradient(norm: norm, step: step + 1)
@@ -330,19 +345,22 @@ public final class ShardedOptimizer {
     return norm
   }
 
-  /// Adds up what the rules must know of all parameters, in one small collective, into ``totals``. The gradient counts
-  /// as it is before clipping.
+  /// Adds up what the rules must know of all parameters, in one small collective, into the first row of ``totals``. The
+  /// gradient counts as it is before clipping.
   ///
-  /// The bits are the same on every rank and in the shared and the flat exchange. But they follow from the cuts: each
-  /// segment is added up on its own, then segments in their order, then ranks in theirs. Other groups, buckets or
-  /// numbers of ranks can change the last bits.
-  private func takeTotals(loss: Double?) throws {
+  /// The bits are the same on every rank, in the shared and the flat exchange, and on any number of ranks that the
+  /// lanes are divided over. But they follow from the cuts: each segment is added up on its own, then the segments of a
+  /// lane's portions in their order, then lanes in theirs. Other groups, buckets or numbers of lanes can change the
+  /// last bits.
+  private func takeTotals(_ laneLosses: UnsafePointer<Double>?) throws {
     let count = sumCount + (usesLoss ? 1 : 0)
     guard count > 0 else { return }
-    totals.update(repeating: 0, count: count)
-    if sumCount > 0 { update.addSums(to: totals) }
-    if let loss, usesLoss { totals[sumCount] = loss }
-    try exchange.sum(totals, count: count)
+    totals.update(repeating: 0, count: lanesPerRank * count)
+    if sumCount > 0 { update.addSums(to: totals, rowCount: count) }
+    if let laneLosses, usesLoss {
+      for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
+    }
+    try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
       try abandonStep()

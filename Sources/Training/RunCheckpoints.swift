@@ -28,8 +28,10 @@ final class RunCheckpoints {
   private let world: Communicator
   private let plan: Plan
   private let optimizer: ShardedOptimizer
+  private let lanes: Lanes
+  private let laneStatistics: LaneStatistics
   private let settings: RunSettings
-  /// Batches of a rank in a step.
+  /// Batches of a lane in a step.
   private let batchesPerStep: Int
   /// The run folder, open for writing; on rank zero only.
   private let run: OpenRun?
@@ -41,11 +43,14 @@ final class RunCheckpoints {
   ///   checked.
   init(
     options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
-    optimizer: ShardedOptimizer, initialValues: [String: [Float]], on world: Communicator
+    optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics, initialValues: [String: [Float]],
+    on world: Communicator
   ) throws {
     self.world = world
     self.plan = plan
     self.optimizer = optimizer
+    self.lanes = lanes
+    self.laneStatistics = laneStatistics
     self.settings = settings
     batchesPerStep = options.accumulate
     let isRoot = world.rank == 0
@@ -54,7 +59,8 @@ final class RunCheckpoints {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
     let lack = try Self.initialise(
-      from: start, options: options, plan: plan, optimizer: optimizer, initialValues: initialValues, world: world)
+      from: start, options: options, plan: plan, optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics,
+      initialValues: initialValues, world: world)
     let progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
     self.progress = progress
     notice = lack ?? start?.notice
@@ -91,8 +97,8 @@ final class RunCheckpoints {
     for slot in slots.indices {
       if let arena = try optimizer.gatherState(slot: slot) { arenas.append(arena) }
     }
-    let savedStatistics = SavedStatistics(plan: plan)
-    let running = try savedStatistics.optimizerTensors(on: world)
+    let savedStatistics = SavedStatistics(plan: plan, lanes: lanes)
+    let running = try savedStatistics.optimizerTensors(laneStatistics, on: world)
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
       guard let run else { return nil }
       if let value = statistics.first(where: { !$0.isFinite }) {
@@ -175,9 +181,10 @@ final class RunCheckpoints {
   ///
   /// - Returns: what the initial weights lack, in words, on rank zero.
   private static func initialise(
-    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer,
-    initialValues: [String: [Float]], world: Communicator
+    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, lanes: Lanes,
+    laneStatistics: LaneStatistics, initialValues: [String: [Float]], world: Communicator
   ) throws -> String? {
+    let saved = SavedStatistics(plan: plan, lanes: lanes)
     let resumes = try world.broadcast(value: start?.point != nil, root: 0)
     if resumes {
       let slots = optimizer.rule.stateSlots
@@ -193,17 +200,17 @@ final class RunCheckpoints {
       }
       let counters: OptimizerCounters = try world.broadcast(value: start?.state?.counters, root: 0)
       try optimizer.restore(counters: counters, arenas: arenas)
-      try SavedStatistics(plan: plan).restore(from: start?.point?.checkpoint, on: world)
+      try saved.restore(laneStatistics, from: start?.point?.checkpoint, on: world)
     } else if let path = options.initialWeights {
       var lack: String?
       let arena = try loadedArena(plan: plan, world: world) { arena in
         let file = try SafetensorsFile(FilePath(path))
-        let saved = SavedStatistics(plan: plan)
         try saved.check(file)
         try read(file, prefix: "", into: arena, plan: plan)
         (plan.runningStatistics, lack) = try saved.values(of: file)
       }
-      plan.runningStatistics = try world.broadcast(value: plan.runningStatistics, root: 0)
+      let statistics = try world.broadcast(value: plan.runningStatistics, root: 0)
+      laneStatistics.rows = [[Float]](repeating: statistics, count: lanes.perRank)
       try optimizer.initializeParameters { $0.update(from: arena.pointer, count: arena.count) }
       return lack
     } else {

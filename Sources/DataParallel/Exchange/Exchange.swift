@@ -57,10 +57,16 @@ protocol Exchange: AnyObject {
   /// rank reads their parameters no more in this step.
   func announce(step: Int, bucketCount: Int)
 
-  /// Replaces each of `count` numbers, at most as many as the exchange was made for, by its sum over the ranks, taken
-  /// in rank order in double precision: the same bits on every rank, in every exchange. As many calls per step as are
-  /// needed, of the same counts on every rank.
-  func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws
+  /// Adds up rows of numbers over the lanes, in lane order in double precision: the same bits on every rank, in every
+  /// exchange, however many ranks the lanes are divided over. As many calls per step as are needed, of the same sizes
+  /// on every rank.
+  ///
+  /// - Parameters:
+  ///   - values: `rows` rows of `count` numbers, one behind the other; the first receives the sums. In all at most as
+  ///     many numbers as the exchange was made for.
+  ///   - count: numbers to add up.
+  ///   - rows: how many this rank adds to each of them: one per lane, in lane order.
+  func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws
 
   /// Makes slices of parameters written outside a step visible to all ranks, after waiting until no rank reads the
   /// old ones.

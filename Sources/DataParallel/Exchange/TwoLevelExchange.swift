@@ -199,10 +199,8 @@ final class TwoLevelExchange: Exchange {
 
   // MARK: - Outside the step
 
-  func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws {
-    try communicator.sumInRankOrder(
-      UnsafeMutableBufferPointer(start: values, count: count),
-      scratch: UnsafeMutableBufferPointer(start: partials, count: communicator.size * count))
+  func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
+    try communicator.sumRows(values, count: count, rows: rows, scratch: partials)
   }
 
   func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
