@@ -1,5 +1,6 @@
 import CKernels
 import MPI
+import Monitoring
 import ScheduleFree
 
 /// What one optimizer step did, beside changing the parameters.
@@ -62,6 +63,9 @@ public final class ShardedOptimizer {
   /// This rank's gradient arena: `layout.elementCount` floats, to be written in every step.
   public var gradients: UnsafeMutablePointer<Float> { exchange.gradients }
 
+  /// Is told what each step does.
+  public let recorder: StepRecorder
+
   let communicator: Communicator
   let exchange: any Exchange
   /// The exchange, where it begins when backward has finished; nil where it is ``twoLevel``.
@@ -103,15 +107,17 @@ public final class ShardedOptimizer {
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does, for watchdogs, summaries and timelines.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
+    recorder: StepRecorder = StepRecorder()
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
       groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, between: options,
-      clipNorm: clipNorm, largestSum: largestSum)
+      clipNorm: clipNorm, largestSum: largestSum, recorder: recorder)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -126,18 +132,21 @@ public final class ShardedOptimizer {
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
+    recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
     let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
     let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
     let (exchange, note) = try ExchangeChoice.make(
-      kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
+      kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity,
+      recorder: recorder)
     globalSums = rule.globalSums
     sumCount = rule.globalSums.count
     usesLoss = rule.usesLoss
@@ -152,6 +161,8 @@ public final class ShardedOptimizer {
       streamsY: twoLevel == nil
         && CachePolicy.streamsY(byteCount: arenaCount * layout.elementCount * MemoryLayout<Float>.stride),
       keepsGradient: needsWholeGradient || (twoLevel != nil && rule.usesLoss))
+    self.recorder = recorder
+    recorder.prepare(bucketCount: layout.buckets.count)
     self.communicator = communicator
     self.sumCapacity = sumCapacity
     self.lanesPerRank = lanesPerRank
@@ -193,7 +204,10 @@ public final class ShardedOptimizer {
     guard count <= sumCapacity else {
       throw DataParallelError.wrongElementCount(what: "a sum over the ranks", expected: sumCapacity, found: count)
     }
+    let phase = recorder.main.phase
+    recorder.main.enter(.summing)
     try exchange.sum(values, count: count, rows: 1)
+    recorder.main.enter(phase)
   }
 
   // MARK: - The step
@@ -217,6 +231,7 @@ public final class ShardedOptimizer {
       update.turn(toStepAfter: step)
       if !isDeferred { update.beginRules(StepTotals()) }
     }
+    recorder.announce(buckets: bucketsAnnounced, announced)
     bucketsAnnounced = announced
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
@@ -277,6 +292,7 @@ public final class ShardedOptimizer {
     try announce(from: 0)
     if let stepped {
       update.turn(toStepAfter: step)
+      recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
       try stepped.beginExchange(step: exchangeStep, stopRequested: stopRequested)
     } else {
       twoLevel?.vote(step: exchangeStep, stopRequested: stopRequested)
@@ -311,7 +327,9 @@ public final class ShardedOptimizer {
   ///
   /// - Returns: whether some rank asked to stop.
   private func endStep() throws -> Bool {
+    recorder.main.enter(.finishing)
     let stop = try twoLevel?.awaitVerdict(step: exchangeStep) ?? stepped?.finish(step: exchangeStep) ?? false
+    recorder.main.enter(.reporting)
     exchangeStep += 1
     bucketsAnnounced = 0
     return stop
@@ -323,12 +341,20 @@ public final class ShardedOptimizer {
     _ = try endStep()
   }
 
+  /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
+  private func pieces(ofBucket bucket: Int, _ stepped: any SteppedExchange) throws -> GradientPieces {
+    recorder.main.enter(exchange.kind == .shared ? .waiting : .exchanging, bucket: bucket)
+    let pieces = try stepped.pieces(step: exchangeStep, bucket: bucket)
+    recorder.main.enter(.updating, bucket: bucket)
+    return pieces
+  }
+
   /// Sums the ranks' gradients of this rank's shard, where they are needed as a whole.
   private func reduce() throws {
     if let twoLevel { return try twoLevel.awaitReduced(step: exchangeStep) }
     guard let stepped, update.reducedGradient != nil else { return }
     for bucket in layout.buckets.indices {
-      update.reduce(bucket: bucket, try stepped.pieces(step: exchangeStep, bucket: bucket))
+      update.reduce(bucket: bucket, try pieces(ofBucket: bucket, stepped))
     }
   }
 
@@ -336,6 +362,7 @@ public final class ShardedOptimizer {
   private func norm() throws -> Double {
     totals.update(repeating: 0, count: lanesPerRank)
     update.addSquares(to: totals)
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: 1, rows: lanesPerRank)
     let norm = totals[0].squareRoot()
     guard norm.isFinite else {
@@ -360,6 +387,7 @@ public final class ShardedOptimizer {
     if let laneLosses, usesLoss {
       for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
     }
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
@@ -379,10 +407,12 @@ public final class ShardedOptimizer {
     guard let stepped else { return }
     for bucket in layout.buckets.indices {
       if update.reducedGradient != nil {
+        recorder.main.enter(.updating, bucket: bucket)
         update.updateFromReduced(bucket: bucket, scale: scale)
       } else {
-        update.update(bucket: bucket, try stepped.pieces(step: exchangeStep, bucket: bucket), scale: scale)
+        update.update(bucket: bucket, try pieces(ofBucket: bucket, stepped), scale: scale)
       }
+      if exchange.kind != .shared { recorder.main.enter(.publishing, bucket: bucket) }
       try stepped.publish(step: exchangeStep, bucket: bucket)
     }
   }
