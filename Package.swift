@@ -39,10 +39,13 @@ let package = Package(
     // The rooms. Imports run downward only.
     .target(name: "MPI", dependencies: ["CMPI"]),
     .target(name: "ScheduleFree", dependencies: ["CKernels"]),
+    .target(name: "Monitoring", dependencies: [.product(name: "Atomics", package: "swift-atomics")]),
     .target(name: "Neural", dependencies: ["COneDNN", "CKernels"]),
     .target(
       name: "DataParallel",
-      dependencies: ["MPI", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics")]),
+      dependencies: [
+        "MPI", "Monitoring", "ScheduleFree", "CKernels", .product(name: "Atomics", package: "swift-atomics"),
+      ]),
     // CKernels for batch assembly: a loop over every pixel of every step, which must be quick in debug builds too.
     .target(
       name: "Datasets", dependencies: ["CKernels", "CZlib", .product(name: "SystemPackage", package: "swift-system")]),
@@ -50,7 +53,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "MPI", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
+        "MPI", "Monitoring", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -135,6 +138,12 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Tests/Programs/normalization-probe"),
+    .executableTarget(
+      name: "watch-probe",
+      dependencies: [
+        "MPI", "Neural", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/Programs/watch-probe"),
     .testTarget(name: "MPITests", dependencies: ["MPI", "TestSupport"]),
     .testTarget(
       name: "ScheduleFreeTests", dependencies: ["ScheduleFree", "CKernels", "RuleSupport"], exclude: ["Goldens"]),
@@ -144,13 +153,14 @@ let package = Package(
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "ScheduleFree", "TestSupport", "exchange-probe", "golden-probe"]),
+    .testTarget(name: "MonitoringTests", dependencies: ["Monitoring"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport", "checkpoint-probe"]),
     .testTarget(
       name: "TrainingTests",
       dependencies: [
         "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
-        "resume-probe", "lanes-probe", "normalization-probe", "step-allocation-probe",
+        "resume-probe", "lanes-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],

@@ -82,26 +82,26 @@ final class ShardUpdate {
       reducedGradient.pointer + shard.offsets[bucket], pieces.pointers, pieces.count, shard.slices[bucket].count)
   }
 
-  /// Adds the squares of ``reducedGradient`` to `squares`, one number for each lane of this rank, in double precision:
-  /// within a segment in an order fixed by its length, over the segments of a lane's portions in their order.
-  func addSquares(to squares: UnsafeMutablePointer<Double>) {
+  /// Adds the squares of ``reducedGradient``, in double precision, to one sum per lane of this rank: within a segment
+  /// in an order fixed by its length, over the segments of a lane's portions in their order.
+  func addSquares(to sums: UnsafeMutablePointer<Double>) {
     guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
       let segment = segments[index]
-      squares[segment.lane] += fw_sum_squares(reducedGradient.pointer + segment.shardOffset, segment.count)
+      sums[segment.lane] += fw_sum_squares(reducedGradient.pointer + segment.shardOffset, segment.count)
     }
   }
 
-  /// Adds this shard's parts of the rules' global sums to `totals`, one row of `rowLength` numbers for each lane of
-  /// this rank. The gradient counts as it is before clipping.
-  func addSums(to totals: UnsafeMutablePointer<Double>, rowLength: Int) {
+  /// Adds this shard's parts of the rules' global sums to `totals`, which has a row of `rowCount` numbers for each lane
+  /// of this rank. The gradient counts as it is before clipping.
+  func addSums(to totals: UnsafeMutablePointer<Double>, rowCount: Int) {
     guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
       let segment = segments[index]
       withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + segment.shardOffset)) {
         rules[segment.group].addSums(
           over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1),
-          to: totals + segment.lane * rowLength)
+          to: totals + segment.lane * rowCount)
       }
     }
   }

@@ -1,5 +1,6 @@
 import CKernels
 import MPI
+import Monitoring
 import ScheduleFree
 
 /// What one optimizer step did, beside changing the parameters.
@@ -29,9 +30,9 @@ public struct StepOutcome: Sendable {
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
 /// ranks. A rank that computes several lanes (``BucketLayout/laneCount``) adds up their gradients itself, in the fixed
-/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)``
-/// and ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the
-/// object must not be used any more.
+/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
+/// ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the object
+/// must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
@@ -61,6 +62,9 @@ public final class ShardedOptimizer {
   public var parameters: UnsafeMutablePointer<Float> { exchange.parameters }
   /// This rank's gradient arena: `layout.elementCount` floats, to be written in every step.
   public var gradients: UnsafeMutablePointer<Float> { exchange.gradients }
+
+  /// Is told what each step does.
+  public let recorder: StepRecorder
 
   let communicator: Communicator
   let exchange: any Exchange
@@ -103,15 +107,17 @@ public final class ShardedOptimizer {
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does, for watchdogs, summaries and timelines.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
+    recorder: StepRecorder = StepRecorder()
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
       groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, between: options,
-      clipNorm: clipNorm, largestSum: largestSum)
+      clipNorm: clipNorm, largestSum: largestSum, recorder: recorder)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -126,18 +132,21 @@ public final class ShardedOptimizer {
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
+  ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
+    recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
     let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
     let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
     let (exchange, note) = try ExchangeChoice.make(
-      kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
+      kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity,
+      recorder: recorder)
     globalSums = rule.globalSums
     sumCount = rule.globalSums.count
     usesLoss = rule.usesLoss
@@ -152,6 +161,8 @@ public final class ShardedOptimizer {
       streamsY: twoLevel == nil
         && CachePolicy.streamsY(byteCount: arenaCount * layout.elementCount * MemoryLayout<Float>.stride),
       keepsGradient: needsWholeGradient || (twoLevel != nil && rule.usesLoss))
+    self.recorder = recorder
+    recorder.prepare(bucketCount: layout.buckets.count)
     self.communicator = communicator
     self.sumCapacity = sumCapacity
     self.lanesPerRank = lanesPerRank
@@ -193,7 +204,10 @@ public final class ShardedOptimizer {
     guard count <= sumCapacity else {
       throw DataParallelError.wrongElementCount(what: "a sum over the ranks", expected: sumCapacity, found: count)
     }
+    let phase = recorder.main.phase
+    recorder.main.enter(.summing)
     try exchange.sum(values, count: count, rows: 1)
+    recorder.main.enter(phase)
   }
 
   // MARK: - The step
@@ -217,6 +231,7 @@ public final class ShardedOptimizer {
       update.turn(toStepAfter: step)
       if !isDeferred { update.beginRules(StepTotals()) }
     }
+    recorder.announce(buckets: bucketsAnnounced, announced)
     bucketsAnnounced = announced
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
@@ -237,8 +252,8 @@ public final class ShardedOptimizer {
   ///   - stopRequested: this rank wishes that training stops after this step.
   ///   - loss: this rank's part of the loss at y, for rules that use it; others do not look at it. Parts are
   ///     **summed** over the ranks, as gradients are: a caller whose loss is a mean over its own examples scales it by
-  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives
-  ///     the loss of each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
+  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives the loss of
+  ///     each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
   ///   - awaitsParameters: false where the caller asks for parameters as it comes to need them: with
   ///     ``awaitParameters(upTo:)`` before it reads any, and with ``awaitExchange()`` before it writes gradients. What
   ///     is on its way between nodes then goes on while the next forward pass computes. The other methods of this
@@ -277,6 +292,7 @@ public final class ShardedOptimizer {
     try announce(from: 0)
     if let stepped {
       update.turn(toStepAfter: step)
+      recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
       try stepped.beginExchange(step: exchangeStep, stopRequested: stopRequested)
     } else {
       twoLevel?.vote(step: exchangeStep, stopRequested: stopRequested)
@@ -311,7 +327,9 @@ public final class ShardedOptimizer {
   ///
   /// - Returns: whether some rank asked to stop.
   private func endStep() throws -> Bool {
+    recorder.main.enter(.finishing)
     let stop = try twoLevel?.awaitVerdict(step: exchangeStep) ?? stepped?.finish(step: exchangeStep) ?? false
+    recorder.main.enter(.reporting)
     exchangeStep += 1
     bucketsAnnounced = 0
     return stop
@@ -323,20 +341,28 @@ public final class ShardedOptimizer {
     _ = try endStep()
   }
 
+  /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
+  private func pieces(ofBucket bucket: Int, _ stepped: any SteppedExchange) throws -> GradientPieces {
+    recorder.main.enter(exchange.kind == .shared ? .waiting : .exchanging, bucket: bucket)
+    let pieces = try stepped.pieces(step: exchangeStep, bucket: bucket)
+    recorder.main.enter(.updating, bucket: bucket)
+    return pieces
+  }
+
   /// Sums the ranks' gradients of this rank's shard, where they are needed as a whole.
   private func reduce() throws {
     if let twoLevel { return try twoLevel.awaitReduced(step: exchangeStep) }
     guard let stepped, update.reducedGradient != nil else { return }
     for bucket in layout.buckets.indices {
-      update.reduce(bucket: bucket, try stepped.pieces(step: exchangeStep, bucket: bucket))
+      update.reduce(bucket: bucket, try pieces(ofBucket: bucket, stepped))
     }
   }
 
-  /// The norm of the whole gradient, from squares added in double precision: over the segments of a lane's portions in
-  /// their order, over lanes in lane order.
+  /// The norm of the whole gradient, from squares added in double precision, over the lanes in lane order.
   private func norm() throws -> Double {
     totals.update(repeating: 0, count: lanesPerRank)
     update.addSquares(to: totals)
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: 1, rows: lanesPerRank)
     let norm = totals[0].squareRoot()
     guard norm.isFinite else {
@@ -357,10 +383,11 @@ public final class ShardedOptimizer {
     let count = sumCount + (usesLoss ? 1 : 0)
     guard count > 0 else { return }
     totals.update(repeating: 0, count: lanesPerRank * count)
-    if sumCount > 0 { update.addSums(to: totals, rowLength: count) }
+    if sumCount > 0 { update.addSums(to: totals, rowCount: count) }
     if let laneLosses, usesLoss {
       for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
     }
+    recorder.main.enter(.summing)
     try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
@@ -380,10 +407,12 @@ public final class ShardedOptimizer {
     guard let stepped else { return }
     for bucket in layout.buckets.indices {
       if update.reducedGradient != nil {
+        recorder.main.enter(.updating, bucket: bucket)
         update.updateFromReduced(bucket: bucket, scale: scale)
       } else {
-        update.update(bucket: bucket, try stepped.pieces(step: exchangeStep, bucket: bucket), scale: scale)
+        update.update(bucket: bucket, try pieces(ofBucket: bucket, stepped), scale: scale)
       }
+      if exchange.kind != .shared { recorder.main.enter(.publishing, bucket: bucket) }
       try stepped.publish(step: exchangeStep, bucket: bucket)
     }
   }

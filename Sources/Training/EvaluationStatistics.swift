@@ -1,5 +1,6 @@
 import Datasets
 import MPI
+import Monitoring
 import Neural
 
 /// What batch normalisation uses in evaluation, for the parameters at x.
@@ -26,6 +27,7 @@ final class EvaluationStatistics {
   /// all ranks already.
   private let isPooled: Bool
   private let sampler: Sampler
+  private let recorder: ThreadRecorder
   /// What was computed last, and after which step.
   private var computed: (step: Int, values: [Float])?
 
@@ -35,7 +37,7 @@ final class EvaluationStatistics {
   /// - Returns: nil for a network without batch normalisation, which needs none of this.
   init?(
     plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, lanes: Lanes,
-    laneStatistics: LaneStatistics, on world: Communicator
+    laneStatistics: LaneStatistics, on world: Communicator, recorder: ThreadRecorder
   ) throws {
     guard !plan.statistics.isEmpty else { return nil }
     self.plan = plan
@@ -43,6 +45,7 @@ final class EvaluationStatistics {
     self.world = world
     self.lanes = lanes
     self.laneStatistics = laneStatistics
+    self.recorder = recorder
     isPooled = options.poolsStatistics(over: world)
     var sampler = try Sampler(
       exampleCount: exampleCount, globalBatchSize: plan.batchSize * lanes.count, seed: options.seed,
@@ -84,6 +87,7 @@ final class EvaluationStatistics {
   /// The sums over the batches of one lane.
   private func accumulated(lane: Int) throws -> [Double] {
     plan.resetAccumulatedStatistics()
+    recorder.enter(.statistics)
     let first = lane * plan.batchSize
     for batch in 0..<batchCount {
       assembler.fill(
@@ -91,7 +95,9 @@ final class EvaluationStatistics {
         into: plan.inputAddress, labels: plan.labelAddress)
       // Dropout's masks are those of steps that no run comes to.
       try plan.accumulateStatistics(step: -1 - batch, firstExample: first)
+      recorder.tick()
     }
+    recorder.enter(.agreeing)
     return plan.accumulatedStatistics
   }
 

@@ -1,5 +1,6 @@
 import Datasets
 import MPI
+import Monitoring
 import Neural
 
 /// Evaluates the parameters in the arena on a set, each example exactly once, divided over the lanes.
@@ -16,6 +17,7 @@ final class Evaluator {
   private let world: Communicator
   private let views: [ImageView]
   private let weights: [Float]
+  private let recorder: ThreadRecorder
 
   /// - Parameters:
   ///   - limit: evaluates so many of the first examples at most; nil: all.
@@ -23,8 +25,9 @@ final class Evaluator {
   /// - Throws: `DatasetError` if the normalisation does not fit the data.
   init(
     plan: Plan, test: LabeledImages, limit: Int? = nil, normalization: Normalization, lanes: Lanes,
-    on world: Communicator, evaluateOn: EvaluateOn, views: EvaluationViews = .plain
+    on world: Communicator, evaluateOn: EvaluateOn, views: EvaluationViews = .plain, recorder: ThreadRecorder
   ) throws {
+    self.recorder = recorder
     self.plan = plan
     self.lanes = lanes
     self.world = world
@@ -40,12 +43,15 @@ final class Evaluator {
 
   /// Mean loss and the part of the examples classified correctly; the same on every rank. Collective.
   func run() throws -> (loss: Double, accuracy: Double) {
-    let sums = try lanes.sum(shares.map(sums(over:)), on: world)
+    let own = try shares.map(sums(over:))
+    recorder.enter(.agreeing)
+    let sums = try lanes.sum(own, on: world)
     return (sums[0] / Double(count), sums[1] / Double(count))
   }
 
   /// The sum of the losses of some examples, and how many of them are classified correctly.
   private func sums(over share: Range<Int>) throws -> [Double] {
+    recorder.enter(.evaluating)
     var lossSum = 0.0
     var correct = 0
     for first in stride(from: share.lowerBound, to: share.upperBound, by: plan.batchSize) {
@@ -55,6 +61,7 @@ final class Evaluator {
       }
       lossSum += result.lossSum
       correct += result.correct
+      recorder.tick()
     }
     return [lossSum, Double(correct)]
   }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Monitoring
 
 /// Writes events to `metrics.jsonl`. Keys are stable: programs that read them may rely on names and units.
 final class MetricsLog: TrainingListener {
@@ -18,8 +19,9 @@ final class MetricsLog: TrainingListener {
       fields += [
         ("images_per_second", .number(m.imagesPerSecond)), ("step_milliseconds", .number(m.stepMilliseconds)),
         ("exchange_milliseconds", .number(m.exchangeMilliseconds)), ("wait_milliseconds", .number(m.waitMilliseconds)),
-        ("seconds", .number(m.seconds)),
       ]
+      fields += Self.fields(of: m.shares)
+      fields.append(("seconds", .number(m.seconds)))
       try writer.append(ordered: fields)
     case .evaluation(let m):
       var fields: [(key: String, value: MetricValue)] = [
@@ -38,14 +40,29 @@ final class MetricsLog: TrainingListener {
         "save_milliseconds": .number(seconds * 1e3),
       ])
     case .summary(let m):
-      try writer.append([
-        "event": "summary", "step": .integer(m.step), "epoch": .number(m.epoch), "loss": optional(m.loss),
-        "accuracy": optional(m.accuracy), "best_accuracy": optional(m.bestAccuracy),
-        "images_per_second": .number(m.imagesPerSecond), "step_milliseconds": .number(m.stepMilliseconds),
-        "exchange_milliseconds": .number(m.exchangeMilliseconds), "wait_milliseconds": .number(m.waitMilliseconds),
-        "peak_memory_bytes": .integer(m.peakMemoryBytes), "stopped": .flag(m.stopped), "seconds": .number(m.seconds),
-      ])
+      var fields: [(key: String, value: MetricValue)] = [
+        ("event", "summary"), ("step", .integer(m.step)), ("epoch", .number(m.epoch)), ("loss", optional(m.loss)),
+        ("accuracy", optional(m.accuracy)), ("best_accuracy", optional(m.bestAccuracy)),
+        ("images_per_second", .number(m.imagesPerSecond)), ("step_milliseconds", .number(m.stepMilliseconds)),
+        ("exchange_milliseconds", .number(m.exchangeMilliseconds)), ("wait_milliseconds", .number(m.waitMilliseconds)),
+      ]
+      fields += Self.fields(of: m.shares)
+      fields += [
+        ("peak_memory_bytes", .integer(m.peakMemoryBytes)), ("stopped", .flag(m.stopped)),
+        ("seconds", .number(m.seconds)),
+      ]
+      try writer.append(ordered: fields)
     }
+  }
+
+  /// Milliseconds of each part of a step, which add up to the whole: mean over the ranks, other than the exchange and
+  /// wait milliseconds above, which are of rank zero.
+  private static func fields(of shares: StepShares) -> [(key: String, value: MetricValue)] {
+    [
+      ("compute_milliseconds", .compute), ("data_milliseconds", .data), ("update_milliseconds", .update),
+      ("communication_milliseconds", .communication), ("slowest_rank_milliseconds", .waiting),
+      ("other_milliseconds", Phase.Share.other),
+    ].map { ($0, .number(shares[$1] * 1e3)) }
   }
 
   private func optional(_ value: Double?) -> MetricValue { value.map { .number($0) } ?? .null }

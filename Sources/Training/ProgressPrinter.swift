@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Monitoring
 
 /// Prints a run for people: on a terminal a progress line that rewrites itself, otherwise one line per event.
 public final class ProgressPrinter: TrainingListener {
@@ -52,8 +53,19 @@ public final class ProgressPrinter: TrainingListener {
         summary.seconds, summary.imagesPerSecond)
       if let accuracy = summary.accuracy { text += String(format: ", test accuracy %.2f %%", 100 * accuracy) }
       line(text)
+      if summary.shares.total > 0 { line(Self.shares(summary.shares)) }
       line("run folder: \(summary.folder)")
     }
+  }
+
+  /// `a step of 12.3 ms: compute 91.2 %, update 3.1 %, …`
+  private static func shares(_ shares: StepShares) -> String {
+    let names: [(Phase.Share, String)] = [
+      (.compute, "compute"), (.communication, "exposed communication"), (.update, "update"), (.data, "data"),
+      (.waiting, "waiting for the slowest rank"), (.other, "other"),
+    ]
+    let parts = names.map { String(format: "%@ %.1f %%", $1, 100 * shares[$0] / shares.total) }
+    return String(format: "a step of %.2f ms: ", shares.total * 1e3) + parts.joined(separator: ", ")
   }
 
   private func line(_ text: String) {

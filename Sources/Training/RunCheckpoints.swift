@@ -72,8 +72,10 @@ final class RunCheckpoints {
       guard isRoot, progress.step < totalSteps else { return nil }
       let session = RunDescription.Session(
         arguments: CommandLine.arguments, firstStep: progress.step, totalSteps: totalSteps, hosts: hosts,
-        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all)
-      return try OpenRun(continuing: start?.point, options: options, program: program, session: session)
+        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all,
+        job: JobName.current, restart: JobName.restartReason)
+      return try OpenRun(
+        continuing: start?.point, reusing: start?.emptyRun, options: options, program: program, session: session)
     }
     self.run = run
     metricsListener = run.map { MetricsLog($0.metrics) }
@@ -150,21 +152,24 @@ final class RunCheckpoints {
   /// What rank zero found out about where to start, before anything was written.
   private struct Start {
     var point: ResumePoint?
+    /// The run that this job began before, if it saved nothing.
+    var emptyRun: RunFolder?
     var state: SavedState?
     var notice: String?
 
     init(options: TrainingOptions, program: String, settings: RunSettings) throws {
-      guard let resume = options.resume else { return }
       var notes: [String] = []
-      if resume == "auto" {
-        let found = try RunFolder.newestResumable(root: FilePath(options.output), name: program)
+      // A job that was started again goes on with its own run, whatever it was started from at first.
+      if let job = JobName.current,
+        let run = try RunFolder.ofJob(job, root: FilePath(options.output), name: program)
+      {
+        let found = try run.newestPoint()
         notes = found.damaged.map(\.description)
         point = found.point
-        if point == nil { notes.append("nothing to resume in \(options.output): starting a new run") }
-      } else {
-        let found = try RunFolder.resume(from: FilePath(resume))
-        notes = found.damaged.map(\.description)
-        point = found
+        if point == nil { emptyRun = run }
+      }
+      if point == nil, let resume = options.resume {
+        try find(resume, options: options, program: program, notes: &notes)
       }
       if let checkpoint = point?.checkpoint {
         let saved: SavedState = try checkpoint.state()
@@ -174,6 +179,22 @@ final class RunCheckpoints {
         state = saved
       }
       notice = notes.isEmpty ? nil : notes.joined(separator: "\n      ")
+    }
+
+    /// Finds what `--resume` names.
+    private mutating func find(
+      _ resume: String, options: TrainingOptions, program: String, notes: inout [String]
+    ) throws {
+      if resume == "auto" {
+        let found = try RunFolder.newestResumable(root: FilePath(options.output), name: program)
+        notes += found.damaged.map(\.description)
+        point = found.point
+        if point == nil { notes.append("nothing to resume in \(options.output): starting a new run") }
+      } else {
+        let found = try RunFolder.resume(from: FilePath(resume))
+        notes += found.damaged.map(\.description)
+        point = found
+      }
     }
   }
 

@@ -1,4 +1,5 @@
 import DataParallel
+import Monitoring
 
 /// Adds up where the time of training steps goes; evaluations and checkpoints are left out.
 struct StepClock {
@@ -8,6 +9,8 @@ struct StepClock {
     var seconds = 0.0
     var exchangeSeconds = 0.0
     var waitSeconds = 0.0
+    /// Where the time went, of this rank.
+    var shares = StepShares()
 
     var stepsPerSecond: Double { seconds > 0 ? Double(steps) / seconds : 0 }
     var stepMilliseconds: Double { perStep(seconds) }
@@ -21,6 +24,7 @@ struct StepClock {
       seconds += other.seconds
       exchangeSeconds += other.exchangeSeconds
       waitSeconds += other.waitSeconds
+      shares = shares + other.shares
     }
   }
 
@@ -38,9 +42,11 @@ struct StepClock {
   private var resumeTime = 0.0
   private var current = Interval()
   private var finished = Interval()
+  private var sharesBefore = StepShares()
 
   /// - Parameter earlierSeconds: what earlier sessions of a resumed run took.
-  mutating func start(after earlierSeconds: Double) {
+  mutating func start(after earlierSeconds: Double, recorder: ThreadRecorder) {
+    sharesBefore = StepShares(recorder)
     self.earlierSeconds = earlierSeconds
     startTime = monotonicSeconds()
     resumeTime = startTime
@@ -58,10 +64,22 @@ struct StepClock {
     current.waitSeconds += outcome.waitSeconds
   }
 
+  /// Brings the shares of the steps since the last interval up to date.
+  mutating func takeShares(_ recorder: ThreadRecorder) {
+    recorder.enter(recorder.phase)
+    let shares = StepShares(recorder)
+    // Time between steps counts with the steps around it; without steps there is nothing to count.
+    if current.steps > 0 { current.shares = current.shares + (shares - sharesBefore) }
+    sharesBefore = shares
+  }
+
   /// The steps since this was last called. Called while counting.
-  mutating func takeInterval() -> Interval {
+  ///
+  /// - Parameter recorder: of this thread; the shares come from it.
+  mutating func takeInterval(_ recorder: ThreadRecorder) -> Interval {
     pause()
     resume()
+    takeShares(recorder)
     let interval = current
     finished.add(interval)
     current = Interval()

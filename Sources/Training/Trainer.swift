@@ -2,6 +2,7 @@ import Datasets
 import DataParallel
 import Foundation
 import MPI
+import Monitoring
 import Neural
 import ScheduleFree
 
@@ -22,6 +23,7 @@ public final class Trainer {
   private let evaluator: Evaluator
   /// Evaluates training examples, where that was asked for.
   private let trainingEvaluator: Evaluator?
+  private let watch: RunWatch
   private let assembler: BatchAssembler
   private var sampler: Sampler
   private var listeners: [any TrainingListener]
@@ -49,6 +51,8 @@ public final class Trainer {
   }
 
   private var isRoot: Bool { world.rank == 0 }
+  /// Is told what this thread does.
+  private var recorder: ThreadRecorder { watch.recorder.main }
   private var globalBatch: Int { sampler.globalBatchSize }
 
   /// Builds everything a run needs, and finds or makes its folder. Collective; no training happens yet.
@@ -75,6 +79,8 @@ public final class Trainer {
     self.options = options
     self.data = data
     try options.fingerprint(program: program).verify(over: world)
+    watch = try RunWatch(timeout: options.stallTimeout, on: world)
+    let recorder = watch.recorder.main
     let lanes = try Lanes(options.lanes, on: world)
     if options.poolsStatistics(over: world) || (options.batchStatistics == .global && lanes.count > 1) {
       guard lanes.perRank == 1 else { throw TrainingError.pooledLanes(lanes: lanes.count, ranks: world.size) }
@@ -125,7 +131,8 @@ public final class Trainer {
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
       between: options.betweenNodes.options, clipNorm: options.clipNorm,
-      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1)
+      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
+      recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -141,23 +148,23 @@ public final class Trainer {
       seed: options.seed)
     statistics = try EvaluationStatistics(
       plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, lanes: lanes,
-      laneStatistics: laneStatistics, on: world)
+      laneStatistics: laneStatistics, on: world, recorder: recorder)
     evaluator = try Evaluator(
       plan: plan, test: data.test, normalization: data.normalization, lanes: lanes, on: world,
-      evaluateOn: options.evaluateOn, views: options.evaluateViews)
+      evaluateOn: options.evaluateOn, views: options.evaluateViews, recorder: recorder)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
-        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
-        lanes: lanes,
-        on: world, evaluateOn: options.evaluateOn)
+        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, lanes: lanes,
+        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
-    startNotices = [choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice]
-      .compactMap(\.self)
+    startNotices = [
+      watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+    ].compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }
@@ -195,6 +202,7 @@ public final class Trainer {
   /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what
   ///   the plan, the exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
+    defer { watch.stop() }
     try report(.start(describe()))
     if let note = optimizer.exchangeNote { try report(.notice(note)) }
     for note in startNotices { try report(.notice(note)) }
@@ -202,7 +210,8 @@ public final class Trainer {
       let position = "step \(progress.step) of \(totalSteps)"
       try report(.notice("the run is at \(position) already: there is nothing to train, and nothing is written"))
     }
-    clock.start(after: progress.seconds)
+    recorder.enter(.reporting)
+    clock.start(after: progress.seconds, recorder: recorder)
     var stopped = false
     var evaluation: EvaluationMetrics?
     while progress.step < totalSteps && !stopped {
@@ -221,6 +230,7 @@ public final class Trainer {
       if isDue(options.checkpointEvery) || isLast || stopped {
         try save(accuracy: evaluates ? evaluation?.accuracy : nil)
       }
+      recorder.enter(.reporting)
       clock.resume()
     }
     clock.pause()
@@ -243,22 +253,26 @@ public final class Trainer {
 
   /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
   private func step() throws -> StepResult {
+    recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
-    let optimizer = optimizer
     for lane in 0..<lanes.perRank {
       laneStatistics.begin(lane: lane)
       laneLosses[lane] = 0
       for part in 0..<options.accumulate {
+        recorder.enter(.data)
         let first = ((lanes.first + lane) * options.accumulate + part) * options.batchSize
         assembler.fill(
           sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
           into: plan.inputAddress, labels: plan.labelAddress)
+        recorder.enter(.forward)
         // What other nodes send of y may still be on its way; each layer waits for its own.
+        let optimizer = optimizer
         laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first) {
           try optimizer.awaitParameters(upTo: $0)
         }
         try optimizer.awaitExchange()
+        recorder.enter(.backward)
         try backward(lane: lane, part: part)
       }
       laneStatistics.end(lane: lane)
@@ -266,7 +280,8 @@ public final class Trainer {
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
     let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
+      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank,
+      awaitsParameters: false)
     progress.step += 1
     clock.count(outcome)
     return StepResult(stop: outcome.stop, gradientNorm: outcome.gradientNorm)
@@ -283,6 +298,7 @@ public final class Trainer {
   }
 
   private func evaluate() throws -> EvaluationMetrics {
+    recorder.enter(.agreeing)
     let start = monotonicSeconds()
     let (result, trainingLoss) = try atEvaluationPoint { (try evaluator.run(), try trainingEvaluator?.run().loss) }
     let metrics = EvaluationMetrics(
@@ -322,6 +338,7 @@ public final class Trainer {
   }
 
   private func save(accuracy: Double?) throws {
+    recorder.enter(isRoot ? .saving : .awaitingCheckpoint)
     let start = monotonicSeconds()
     guard let saved = try checkpoints.save(progress, accuracy: accuracy, statistics: try statisticsToSave()) else {
       return
@@ -339,9 +356,12 @@ public final class Trainer {
   }
 
   private func reportStep(_ result: StepResult) throws {
+    let times = clock.takeInterval(recorder)
+    recorder.enter(.summing)
     let lossSum = try lanes.sum((0..<lanes.perRank).map { [laneLosses[$0]] }, on: world)[0]
+    let shareSums = try world.sumInRankOrder(times.shares.list)
+    recorder.enter(.reporting)
     let loss = try finite(lossSum / Double(globalBatch), "the loss")
-    let times = clock.takeInterval()
     try report(
       .step(
         StepMetrics(
@@ -349,19 +369,27 @@ public final class Trainer {
           learningRate: optimizer.rule(ofGroup: loggedGroup).learningRate, gradientNorm: result.gradientNorm,
           imagesPerSecond: times.stepsPerSecond * Double(globalBatch), stepMilliseconds: times.stepMilliseconds,
           exchangeMilliseconds: times.exchangeMilliseconds, waitMilliseconds: times.waitMilliseconds,
-          seconds: clock.sinceStart)))
+          shares: meanShares(shareSums, steps: times.steps), seconds: clock.sinceStart)))
   }
 
   private func summary(evaluation: EvaluationMetrics?, stopped: Bool) throws -> SummaryMetrics {
     let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
+    clock.takeShares(recorder)
     let times = clock.total
+    let shares = try world.sumInRankOrder(times.shares.list)
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
-      waitMilliseconds: times.waitMilliseconds, peakMemoryBytes: peakMemory, stopped: stopped,
+      waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
+      peakMemoryBytes: peakMemory, stopped: stopped,
       seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
+  }
+
+  /// The mean over ranks and steps of seconds that were added up over both.
+  private func meanShares(_ sums: some Sequence<Double>, steps: Int) -> StepShares {
+    StepShares(list: sums) * (1 / Double(world.size * max(steps, 1)))
   }
 
   private func describe() -> RunSummary {

@@ -44,6 +44,8 @@ public struct StepMetrics: Sendable {
   public var exchangeMilliseconds: Double
   /// The part of it in which rank zero waited for slower ranks.
   public var waitMilliseconds: Double
+  /// Where the seconds of a step went, mean over the ranks.
+  public var shares: StepShares
   /// Seconds since this process started the run.
   public var seconds: Double
 }
@@ -88,6 +90,8 @@ public struct SummaryMetrics: Sendable {
   public var exchangeMilliseconds: Double
   /// The part of it spent waiting for slower ranks.
   public var waitMilliseconds: Double
+  /// Where the seconds of a step went, mean over the ranks and over all steps of this process.
+  public var shares: StepShares
   /// The most memory that a rank had resident at a time, in bytes; 0 where the system does not say.
   public var peakMemoryBytes: Int
   /// True if the run stopped on request before its end.

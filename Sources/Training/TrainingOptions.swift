@@ -135,6 +135,13 @@ public struct TrainingOptions: ParsableArguments, Sendable {
       """)
   public var threadsPerRank: Int?
 
+  /// Seconds after which a job that does not go on is ended; 0: never.
+  @Option(
+    help: ArgumentHelp(
+      "Seconds within which a job is ended when a rank or host no longer answers or makes no progress; 0: never.",
+      discussion: "The report says which rank waits for which. The exit code is then 76.", valueName: "seconds"))
+  public var stallTimeout: Double = 120
+
   // MARK: Evaluation, checkpoints, output
 
   /// Steps between log lines.
@@ -204,6 +211,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--clip-norm", text(clipNorm))
     fingerprint.add("--exchange", exchange.rawValue)
     for (name, value) in betweenNodes.settings { fingerprint.add(name, value) }
+    fingerprint.add("--stall-timeout", stallTimeout)
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)
@@ -245,6 +253,9 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     if let threadsPerRank {
       try require(threadsPerRank >= 1 && threadsPerRank <= 1 << 12, "--threads-per-rank", threadsPerRank, "1 to 4096")
     }
+    try require(
+      stallTimeout == 0 || (stallTimeout >= 2 && stallTimeout <= 1e6), "--stall-timeout", stallTimeout,
+      "seconds, 2 to 1000000, or 0 for never")
     try requireCount(statisticsBatches, from: 0, "--statistics-batches")
     try requireCount(logEvery, from: 1, "--log-every")
     try requireCount(evaluateEvery, from: 0, "--evaluate-every")

@@ -101,14 +101,7 @@ final class CollectiveExchange: SteppedExchange {
   }
 
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
-    let total = rows * count
-    try communicator.allGather(
-      UnsafeBufferPointer(start: values, count: total),
-      into: UnsafeMutableBufferPointer(start: partials, count: communicator.size * total))
-    values.update(repeating: 0, count: count)
-    for row in 0..<(communicator.size * rows) {
-      for index in 0..<count { values[index] += partials[row * count + index] }
-    }
+    try communicator.sumRows(values, count: count, rows: rows, scratch: partials)
   }
 
   func publish(step: Int, bucket: Int) throws {
@@ -128,4 +121,22 @@ final class CollectiveExchange: SteppedExchange {
 
   /// All memory is this object's own, and goes with it.
   func close() {}
+}
+
+extension Communicator {
+  /// As ``Exchange/sum(_:count:rows:)``, with one collective.
+  ///
+  /// - Parameter scratch: `size * rows * count` numbers, which are overwritten.
+  func sumRows(
+    _ values: UnsafeMutablePointer<Double>, count: Int, rows: Int, scratch: UnsafeMutablePointer<Double>
+  ) throws {
+    let total = rows * count
+    try allGather(
+      UnsafeBufferPointer(start: values, count: total),
+      into: UnsafeMutableBufferPointer(start: scratch, count: size * total))
+    values.update(repeating: 0, count: count)
+    for row in 0..<(size * rows) {
+      for index in 0..<count { values[index] += scratch[row * count + index] }
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import MPI
+import Monitoring
 
 /// How ranks on several nodes exchange; without meaning on one node, and for the flat exchange and all-reduce.
 public struct InterNodeOptions: Sendable, Equatable {
@@ -22,7 +23,7 @@ enum ExchangeChoice {
   /// - Throws: `MPIError`, ``DataParallelError``.
   static func make(
     _ kind: ExchangeKind, between options: InterNodeOptions, communicator: Communicator, layout: BucketLayout,
-    sumCapacity: Int
+    sumCapacity: Int, recorder: StepRecorder
   ) throws -> (exchange: any Exchange, note: String?) {
     func collective(_ kind: ExchangeKind) throws -> any Exchange {
       try CollectiveExchange(kind: kind, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
@@ -45,7 +46,7 @@ enum ExchangeChoice {
         case .fit(let memory):
           let made = try TwoLevelExchange(
             communicator: communicator, node: node, topology: topology, layout: layout, wire: options.wire,
-            memory: memory, sumCapacity: sumCapacity)
+            memory: memory, sumCapacity: sumCapacity, recorder: recorder)
           return (made, nil)
         }
       }

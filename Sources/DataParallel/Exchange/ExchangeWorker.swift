@@ -1,6 +1,7 @@
 import Atomics
 import CKernels
 import Glibc
+import Monitoring
 
 /// What the communication thread of a rank does, step by step: sum over the node, send, receive, update, send back.
 ///
@@ -32,6 +33,9 @@ final class ExchangeWorker {
   /// Where each bucket is in its step; owned by this object.
   private let stages: UnsafeMutablePointer<Stage>
   private var naps = Naps()
+  /// Is told what this thread does, and of which bucket.
+  private let recorder: ThreadRecorder
+  private var recordedBucket = 0
 
   private enum Stage: UInt8 {
     /// This rank's sums over the node are on their way, and those of others.
@@ -46,8 +50,9 @@ final class ExchangeWorker {
 
   init(
     update: ShardUpdate, memory: NodeMemory, topology: NodeTopology, transport: any NodeTransport, vote: StopVote?,
-    isDeferred: Bool
+    isDeferred: Bool, recorder: ThreadRecorder
   ) {
+    self.recorder = recorder
     self.update = update
     self.memory = memory
     self.topology = topology
@@ -86,6 +91,8 @@ final class ExchangeWorker {
       var hasMoved = false
       if sent < bucketCount && isAnnounced(sent, in: step) {
         // Gradients first: others wait for them, and nobody needs the new y yet.
+        if sent == 0 { recorder.begin(step: update.stepAtHand + 1) }
+        record(.exchanging, bucket: sent)
         stages[sent] = .summing
         try transport.sendGradients(sent)
         sent += 1
@@ -123,14 +130,28 @@ final class ExchangeWorker {
           (isJudged, hasMoved) = (true, true)
         }
       }
-      hasMoved ? naps.reset() : naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+      if hasMoved {
+        naps.reset()
+      } else {
+        // Until the step begins here or elsewhere on the node, there is nothing to do.
+        let isUnderWay = firstOpen < sent || (hasVoted && !isJudged)
+        record(isUnderWay ? .exchanging : sent == 0 ? .idle : .waiting, bucket: isUnderWay ? firstOpen : sent)
+        naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+      }
     }
     while try !transport.sendsAreComplete() {
       if thread.isStopping { return false }
       naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
     }
+    record(.idle, bucket: 0)
     memory.controls[topology.local].completed.store(step + 1, ordering: .releasing)
     return true
+  }
+
+  private func record(_ phase: Phase, bucket: Int) {
+    guard phase != recorder.phase || bucket != recordedBucket else { return }
+    recorder.enter(phase, bucket: bucket)
+    recordedBucket = bucket
   }
 
   /// Takes the first bucket that can go on a stage further. The newest come first: their parameters are those of the
@@ -144,6 +165,7 @@ final class ExchangeWorker {
       switch stages[bucket] {
       case .summing:
         guard try transport.piecesArrived(bucket) else { continue }
+        record(.updating, bucket: bucket)
         if isDeferred {
           update.reduce(bucket: bucket, transport.pieces(bucket))
           stages[bucket] = .summed
@@ -155,12 +177,14 @@ final class ExchangeWorker {
         return bucket
       case .summed:
         guard isDecided else { continue }
+        record(.updating, bucket: bucket)
         update.updateFromReduced(bucket: bucket, scale: scale)
         try transport.sendParameters(bucket)
         stages[bucket] = .returning
         return bucket
       case .returning:
         guard try transport.parametersArrived(bucket) else { continue }
+        record(.publishing, bucket: bucket)
         memory.controls[topology.local].published(bucket: bucket).store(step + 1, ordering: .releasing)
         stages[bucket] = .published
         return bucket

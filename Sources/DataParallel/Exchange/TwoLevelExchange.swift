@@ -2,6 +2,7 @@ import Atomics
 import CKernels
 import Glibc
 import MPI
+import Monitoring
 
 /// Exchange in two levels: shared memory within a node, and between nodes messages that a communication thread sends
 /// and receives while the rank's own thread computes.
@@ -56,6 +57,7 @@ final class TwoLevelExchange: Exchange {
   private let sliceCounts: UnsafeMutablePointer<Int>
   private let sliceOffsets: UnsafeMutablePointer<Int>
   private let rounded: WireBuffer
+  private let recorder: StepRecorder
   private var connection: Connection?
 
   /// What exists from ``start(_:isDeferred:)`` to ``close()``.
@@ -82,7 +84,7 @@ final class TwoLevelExchange: Exchange {
   ///   `MPIError`.
   init(
     communicator: Communicator, node: Communicator, topology: NodeTopology, layout: BucketLayout, wire: WireType,
-    memory: NodeMemory, sumCapacity: Int
+    memory: NodeMemory, sumCapacity: Int, recorder: StepRecorder
   ) throws {
     let bucketCount = layout.buckets.count
     let nodeCount = topology.nodeCount
@@ -92,6 +94,7 @@ final class TwoLevelExchange: Exchange {
     self.wire = wire
     self.layout = layout
     self.bucketCount = bucketCount
+    self.recorder = recorder
     self.memory = memory
     gradients = memory.gradients[topology.local]
     parameters = memory.parameters
@@ -134,7 +137,8 @@ final class TwoLevelExchange: Exchange {
     let transport = try DirectTransport(context)
     let vote = try topology.local == 0 ? StopVote(over: peers, tag: 2 * bucketCount) : nil
     let worker = ExchangeWorker(
-      update: update, memory: memory, topology: topology, transport: transport, vote: vote, isDeferred: isDeferred)
+      update: update, memory: memory, topology: topology, transport: transport, vote: vote, isDeferred: isDeferred,
+      recorder: recorder.communication)
     let thread = try communicator.agree(on: "the communication thread") {
       try CommunicationThread { thread in try worker.run(in: thread) }
     }
@@ -160,7 +164,7 @@ final class TwoLevelExchange: Exchange {
   /// Returns when the gradients of this rank's slices have been summed over all ranks, in a step that is deferred.
   func awaitReduced(step: Int) throws {
     guard let connection else { return }
-    try wait(for: connection.worker.reduced, toReach: step + 1)
+    try wait(for: connection.worker.reduced, toReach: step + 1, .exchanging)
   }
 
   /// Lets the updates of a deferred step begin.
@@ -175,7 +179,7 @@ final class TwoLevelExchange: Exchange {
   /// Whether any rank asked to stop in this step; the same on every rank.
   func awaitVerdict(step: Int) throws -> Bool {
     let verdict = memory.controls[0].verdict
-    try wait(for: verdict, toReach: 2 * (step + 1))
+    try wait(for: verdict, toReach: 2 * (step + 1), .exchanging, bucket: bucketCount - 1)
     return !verdict.load(ordering: .acquiring).isMultiple(of: 2)
   }
 
@@ -186,7 +190,9 @@ final class TwoLevelExchange: Exchange {
     if unseen.step != step { unseen = (step, bucketCount) }
     while unseen.bucket > 0 && layout.buckets[unseen.bucket - 1].lowerBound < end {
       for rank in 0..<topology.localCount {
-        try wait(for: memory.controls[rank].published(bucket: unseen.bucket - 1), toReach: step + 1)
+        try wait(
+          for: memory.controls[rank].published(bucket: unseen.bucket - 1), toReach: step + 1, .publishing,
+          bucket: unseen.bucket - 1)
       }
       unseen.bucket -= 1
     }
@@ -194,20 +200,15 @@ final class TwoLevelExchange: Exchange {
 
   /// Returns when nothing of the last step is under way on this node any more: y can be read and gradients written.
   func awaitQuiet() throws {
-    for rank in 0..<topology.localCount { try wait(for: memory.controls[rank].completed, toReach: stepsBegun) }
+    for rank in 0..<topology.localCount {
+      try wait(for: memory.controls[rank].completed, toReach: stepsBegun, .publishing)
+    }
   }
 
   // MARK: - Outside the step
 
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
-    let total = rows * count
-    try communicator.allGather(
-      UnsafeBufferPointer(start: values, count: total),
-      into: UnsafeMutableBufferPointer(start: partials, count: communicator.size * total))
-    values.update(repeating: 0, count: count)
-    for row in 0..<(communicator.size * rows) {
-      for index in 0..<count { values[index] += partials[row * count + index] }
-    }
+    try communicator.sumRows(values, count: count, rows: rows, scratch: partials)
   }
 
   func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
@@ -252,16 +253,23 @@ final class TwoLevelExchange: Exchange {
   /// Spins, at first with the processor's pause and then giving up the time slice: to the communication thread, where
   /// the two share a core.
   @inline(__always)
-  private func wait(for counter: UnsafeAtomic<Int>, toReach target: Int) throws {
-    if counter.load(ordering: .acquiring) < target { try waitLong(for: counter, toReach: target) }
+  private func wait(
+    for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int = 0
+  ) throws {
+    if counter.load(ordering: .acquiring) < target { try waitLong(for: counter, toReach: target, phase, bucket: bucket) }
   }
 
-  private func waitLong(for counter: UnsafeAtomic<Int>, toReach target: Int) throws {
+  private func waitLong(
+    for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int
+  ) throws {
     guard let connection else { return }
     let start = monotonicSeconds()
+    let phaseBefore = recorder.main.phase
+    recorder.main.enter(phase, bucket: bucket)
     connection.worker.isAwaited.store(true, ordering: .relaxed)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
+      recorder.main.enter(phaseBefore)
       waitSeconds += monotonicSeconds() - start
     }
     var spins = 0
