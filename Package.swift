@@ -130,6 +130,9 @@ let package = Package(
       name: "resume-probe", dependencies: ["Datasets", "MPI", "Neural", "ProbeSupport", "ScheduleFree", "Training"],
       path: "Tests/Programs/resume-probe"),
     .executableTarget(
+      name: "lanes-probe", dependencies: ["Datasets", "MPI", "Neural", "ProbeSupport", "Training"],
+      path: "Tests/Programs/lanes-probe"),
+    .executableTarget(
       name: "normalization-probe",
       dependencies: [
         "Checkpoints", "Datasets", "MPI", "Neural", "ProbeSupport", "Training",
@@ -158,7 +161,7 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
-        "resume-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
+        "resume-probe", "lanes-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],

@@ -12,6 +12,20 @@ public struct ResumePoint: Sendable {
 }
 
 extension RunFolder {
+  /// All runs of a program, newest first.
+  ///
+  /// - Parameters:
+  ///   - root: the folder of all runs; one that is missing holds none.
+  ///   - name: the program's name, as given to `create`.
+  /// - Throws: `FileError` if the folder cannot be read.
+  public static func all(root: FilePath, name: String) throws -> [RunFolder] {
+    guard try FileSystem.kind(root) == .folder else { return [] }
+    return try FileSystem.names(in: root)
+      .compactMap { folder in order(ofName: folder, program: name).map { (folder: folder, order: $0) } }
+      .sorted { $0.order > $1.order }
+      .map { RunFolder(root.appending($0.folder)) }
+  }
+
   /// What `--resume auto` takes: the newest run of a program that has a good checkpoint, and of that run the newest
   /// one.
   ///
@@ -23,20 +37,26 @@ extension RunFolder {
   public static func newestResumable(
     root: FilePath, name: String
   ) throws -> (point: ResumePoint?, damaged: [DamagedCheckpoint]) {
-    guard try FileSystem.kind(root) == .folder else { return (nil, []) }
-    let runs = try FileSystem.names(in: root)
-      .compactMap { folder in order(ofName: folder, program: name).map { (folder: folder, order: $0) } }
-      .sorted { $0.order > $1.order }
     var damaged: [DamagedCheckpoint] = []
-    for run in runs.map({ RunFolder(root.appending($0.folder)) }) {
-      guard try FileSystem.kind(run.checkpointsFolder) == .folder else { continue }
-      let found = try run.checkpoints().newestGood()
+    for run in try all(root: root, name: name) {
+      let found = try run.newestPoint()
       damaged += found.damaged
-      if let checkpoint = found.checkpoint {
-        return (ResumePoint(run: run, checkpoint: checkpoint, damaged: damaged), damaged)
+      if let point = found.point {
+        return (ResumePoint(run: run, checkpoint: point.checkpoint, damaged: damaged), damaged)
       }
     }
     return (nil, damaged)
+  }
+
+  /// Where this run goes on: at its newest good checkpoint.
+  ///
+  /// - Returns: the point, nil if the run has no good checkpoint; and all damaged checkpoints that are newer.
+  /// - Throws: `FileError` if a folder cannot be read.
+  public func newestPoint() throws -> (point: ResumePoint?, damaged: [DamagedCheckpoint]) {
+    guard try FileSystem.kind(checkpointsFolder) == .folder else { return (nil, []) }
+    let found = try checkpoints().newestGood()
+    let point = found.checkpoint.map { ResumePoint(run: self, checkpoint: $0, damaged: found.damaged) }
+    return (point, found.damaged)
   }
 
   /// What `--resume FOLDER` takes: a run folder, its `checkpoints` folder, one checkpoint folder, or a link to one of

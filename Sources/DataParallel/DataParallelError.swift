@@ -3,6 +3,9 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   /// The description of the arena contradicts itself.
   case invalidLayout(String)
 
+  /// Lanes are not ranks times a power of two.
+  case unevenLanes(lanes: Int, ranks: Int)
+
   /// The ranks were started with different programs, models or options. `rank` differs from rank 0 in one setting.
   case ranksDisagree(rank: Int, setting: String, here: String, there: String)
 
@@ -35,6 +38,9 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
     switch self {
     case .invalidLayout(let reason):
       return "invalid parameter layout: \(reason)"
+    case .unevenLanes(let lanes, let ranks):
+      return "\(lanes) lanes cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): there must be a power of two of "
+        + "them for each rank (\(ranks), \(2 * ranks), \(4 * ranks), …)"
     case .ranksDisagree(let rank, let setting, let here, let there):
       return "the ranks do not agree on \(setting): rank 0 has '\(here)', rank \(rank) has '\(there)'; "
         + "start every rank with the same program and flags"

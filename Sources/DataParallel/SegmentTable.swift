@@ -1,8 +1,10 @@
-/// A run of consecutive elements of one bucket's slice that belong to one parameter group: what one call of its rule
-/// works on.
+/// A run of consecutive elements of one bucket's slice that belong to one parameter group and to one lane's portion:
+/// what one call of its rule works on.
 struct Segment {
   /// Index of the group.
   var group: Int
+  /// Which of the rank's lanes the portion belongs to, counted from 0: sums are taken lane by lane.
+  var lane: Int
   /// The first element, counted in the arena.
   var start: Int
   /// The first element, counted from the start of this rank's slice of the bucket.
@@ -41,9 +43,10 @@ final class SegmentTable {
         ranges.append(entry)
       }
     }
-    var pieces: [[(range: Range<Int>, group: Int)]] = []
-    for slice in shard.slices {
-      pieces.append(ranges.map { ($0.range.clamped(to: slice), $0.group) }.filter { !$0.range.isEmpty })
+    let pieces = shard.portions.map { portions in
+      portions.enumerated().flatMap { lane, portion in
+        ranges.map { (range: $0.range.clamped(to: portion), group: $0.group, lane: lane) }
+      }.filter { !$0.range.isEmpty }
     }
     let count = pieces.reduce(0) { $0 + $1.count }
     self.count = count
@@ -60,7 +63,7 @@ final class SegmentTable {
         for (slot, array) in state.enumerated() { (pointers + slot).initialize(to: array.pointer + shardOffset) }
         (segments + index).initialize(
           to: Segment(
-            group: piece.group, start: piece.range.lowerBound, sliceOffset: sliceOffset, shardOffset: shardOffset,
+            group: piece.group, lane: piece.lane, start: piece.range.lowerBound, sliceOffset: sliceOffset, shardOffset: shardOffset,
             count: piece.range.count, state: UnsafePointer(pointers)))
         index += 1
       }

@@ -29,8 +29,9 @@ public struct StepOutcome: Sendable {
 /// }
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
-/// ranks. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
-/// ``addGradients(from:range:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the
+/// ranks. A rank that computes several lanes (``BucketLayout/laneCount``) adds up their gradients itself, in the fixed
+/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)``. A
+/// step allocates nothing. After an `MPIError` ranks may have come apart, and the
 /// object must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
@@ -43,6 +44,8 @@ public final class ShardedOptimizer {
   public let layout: BucketLayout
   /// What this rank owns.
   public let shard: Shard
+  /// Lanes whose gradients this rank adds up, a power of two.
+  public let lanesPerRank: Int
   /// The rule of the first parameter group, and of all parameters where there is no other.
   public var rule: any UpdateRule { rules[0] }
   /// The rule of one parameter group, 0 ..< ``groupCount``, as it is after the last step.
@@ -79,7 +82,8 @@ public final class ShardedOptimizer {
   private let sumCount: Int
   private let sumCapacity: Int
   private let usesLoss: Bool
-  /// This step's ``globalSums`` and behind them the loss; ``maximumSumCount`` numbers, owned by this object.
+  /// This step's ``globalSums`` and behind them the loss, one row per lane and at last the total in the first: room
+  /// for ``maximumSumCount`` numbers a lane, owned by this object.
   private let totals: UnsafeMutablePointer<Double>
   /// Steps finished by this object: exchanges count from here, whatever step a resumed run is at.
   private var exchangeStep = 0
@@ -121,15 +125,17 @@ public final class ShardedOptimizer {
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
-  ///   each other.
+  ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
     clipNorm: Double? = nil, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
+    let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
+    let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
     let (exchange, note) = try Self.makeExchange(
-      kind, communicator: communicator, layout: layout, sumCapacity: max(maximumSumCount, largestSum))
+      kind, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
     let shard = layout.shard(rank: communicator.rank, of: communicator.size)
     let state = try rule.stateSlots.map { try AlignedBuffer(count: shard.count, for: "the shard of \($0.name)") }
     globalSums = rule.globalSums
@@ -142,7 +148,8 @@ public final class ShardedOptimizer {
     self.recorder = recorder
     recorder.prepare(bucketCount: layout.buckets.count)
     self.communicator = communicator
-    self.sumCapacity = max(maximumSumCount, largestSum)
+    self.sumCapacity = sumCapacity
+    self.lanesPerRank = lanesPerRank
     self.layout = layout
     self.clipNorm = clipNorm
     self.exchange = exchange
@@ -157,8 +164,8 @@ public final class ShardedOptimizer {
       (rules + index).initialize(to: group.rule)
       (joinsAfter + index).initialize(to: group.joinsAfter)
     }
-    totals = .allocate(capacity: maximumSumCount)
-    totals.initialize(repeating: 0, count: maximumSumCount)
+    totals = .allocate(capacity: lanesPerRank * maximumSumCount)
+    totals.initialize(repeating: 0, count: lanesPerRank * maximumSumCount)
   }
 
   deinit {
@@ -217,7 +224,7 @@ public final class ShardedOptimizer {
     }
     let phase = recorder.main.phase
     recorder.main.enter(.summing)
-    try exchange.sum(values, count: count)
+    try exchange.sum(values, count: count, rows: 1)
     recorder.main.enter(phase)
   }
 
@@ -235,31 +242,33 @@ public final class ShardedOptimizer {
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
 
-  /// Adds gradients of a further batch to this rank's arena, before the range is announced.
-  ///
-  /// - Parameters:
-  ///   - other: `layout.elementCount` floats.
-  ///   - range: the arena elements to add.
-  public func addGradients(from other: AlignedBuffer, range: Range<Int>) {
-    guard !range.isEmpty else { return }
-    fw_add(exchange.gradients + range.lowerBound, other.pointer + range.lowerBound, range.count)
-  }
-
   /// Sums gradients over the ranks, updates this rank's shard, and returns when every rank's new y can be read.
   ///
   /// - Parameters:
   ///   - stopRequested: this rank wishes that training stops after this step.
   ///   - loss: this rank's part of the loss at y, for rules that use it; others do not look at it. Parts are
   ///     **summed** over the ranks, as gradients are: a caller whose loss is a mean over its own examples scales it by
-  ///     one over the number of ranks. Every rank gives one, or none does.
+  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives
+  ///     the loss of each, with ``finishStep(stopRequested:laneLosses:)``.
   /// - Returns: whether some rank asked to stop, and where time went.
   /// - Throws: `MPIError`; ``DataParallelError/lossMissing(rule:)`` before anything is exchanged;
   ///   ``DataParallelError/nonFiniteGradient(norm:step:)``, ``DataParallelError/nonFiniteTotal(name:value:step:)`` and
   ///   ``DataParallelError/nonFiniteLoss(value:step:)`` on every rank, if clipping or the rule meets such a norm, sum
   ///   or loss. The parameters and the state are then as they were, and another step may follow.
   public func finishStep(stopRequested: Bool, loss: Double? = nil) throws -> StepOutcome {
+    guard let loss, lanesPerRank == 1 else { return try finishStep(stopRequested: stopRequested, laneLosses: nil) }
+    return try withUnsafePointer(to: loss) { try finishStep(stopRequested: stopRequested, laneLosses: $0) }
+  }
+
+  /// As ``finishStep(stopRequested:loss:)``, with the loss of each of this rank's lanes.
+  ///
+  /// - Parameters:
+  ///   - stopRequested: as above.
+  ///   - laneLosses: ``lanesPerRank`` numbers, each the part of one lane, in lane order; nil for rules that do not use
+  ///     the loss. They are added up over all lanes in lane order.
+  public func finishStep(stopRequested: Bool, laneLosses: UnsafePointer<Double>?) throws -> StepOutcome {
     let start = monotonicSeconds()
-    if usesLoss && loss == nil { throw DataParallelError.lossMissing(rule: rule.name) }
+    if usesLoss && laneLosses == nil { throw DataParallelError.lossMissing(rule: rule.name) }
     exchange.waitSeconds = 0
     announce(finishedFrom: 0)
     recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
@@ -274,7 +283,7 @@ public final class ShardedOptimizer {
         scale = norm > clipNorm ? Float(clipNorm / norm) : 1
       }
     }
-    try takeTotals(loss: loss)
+    try takeTotals(laneLosses)
     for group in 0..<groupCount where hasJoined(group) {
       rules[group].beginStep(
         StepTotals(loss: usesLoss ? totals[sumCount] : .nan, sums: sumCount > 0 ? UnsafePointer(totals) : nil))
@@ -321,15 +330,16 @@ public final class ShardedOptimizer {
   }
 
   /// The norm of the whole gradient, from squares added in double precision: within a segment in an order fixed by its
-  /// length, over segments in their order, over ranks in rank order.
+  /// length, over the segments of a lane's portions in their order, over lanes in lane order.
   private func norm(of reduced: AlignedBuffer) throws -> Double {
-    var squares = 0.0
+    totals.update(repeating: 0, count: lanesPerRank)
     for index in segments.indices where hasJoined(segments[index].group) {
-      squares += fw_sum_squares(reduced.pointer + segments[index].shardOffset, segments[index].count)
+      let segment = segments[index]
+      totals[segment.lane] += fw_sum_squares(reduced.pointer + segment.shardOffset, segment.count)
     }
     recorder.main.enter(.summing)
-    try exchange.sum(&squares, count: 1)
-    let norm = squares.squareRoot()
+    try exchange.sum(totals, count: 1, rows: lanesPerRank)
+    let norm = totals[0].squareRoot()
     guard norm.isFinite else {
       _ = try endStep()
       throw DataParallelError.nonFiniteGradient(norm: norm, step: step + 1)
@@ -337,28 +347,32 @@ public final class ShardedOptimizer {
     return norm
   }
 
-  /// Adds up what the rules must know of all parameters, in one small collective, into ``totals``. The gradient counts
-  /// as it is before clipping.
+  /// Adds up what the rules must know of all parameters, in one small collective, into the first row of ``totals``. The
+  /// gradient counts as it is before clipping.
   ///
-  /// The bits are the same on every rank and in the shared and the flat exchange. But they follow from the cuts: each
-  /// segment is added up on its own, then segments in their order, then ranks in theirs. Other groups, buckets or
-  /// numbers of ranks can change the last bits.
-  private func takeTotals(loss: Double?) throws {
+  /// The bits are the same on every rank, in the shared and the flat exchange, and on any number of ranks that the
+  /// lanes are divided over. But they follow from the cuts: each segment is added up on its own, then the segments of a
+  /// lane's portions in their order, then lanes in theirs. Other groups, buckets or numbers of lanes can change the
+  /// last bits.
+  private func takeTotals(_ laneLosses: UnsafePointer<Double>?) throws {
     let count = sumCount + (usesLoss ? 1 : 0)
     guard count > 0 else { return }
-    totals.update(repeating: 0, count: count)
+    totals.update(repeating: 0, count: lanesPerRank * count)
     if sumCount > 0, let reducedGradient {
       for index in segments.indices where hasJoined(segments[index].group) {
         let segment = segments[index]
         withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + segment.shardOffset)) {
           rules[segment.group].addSums(
-            over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1), to: totals)
+            over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1),
+            to: totals + segment.lane * count)
         }
       }
     }
-    if let loss, usesLoss { totals[sumCount] = loss }
+    if let laneLosses, usesLoss {
+      for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
+    }
     recorder.main.enter(.summing)
-    try exchange.sum(totals, count: count)
+    try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
       _ = try endStep()

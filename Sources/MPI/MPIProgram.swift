@@ -6,7 +6,8 @@ public enum MPIProgram {
   /// Initialises MPI, runs `body` with the communicator of all ranks, finalises MPI, and exits with the code `body`
   /// returned, which mpirun passes on.
   ///
-  /// An uncaught error ends the whole job with code 1 and one line on standard error, `rank 1 of 2 on HOST: CAUSE`:
+  /// An uncaught error ends the whole job, with the code of ``ErrorWithExitCode`` or else 1, and one line on standard
+  /// error, `rank 1 of 2 on HOST: CAUSE`:
   ///
   /// * thrown by every rank, alike or agreed on (`Communicator.agree`): each distinct cause is printed once, and all
   ///   ranks exit;
@@ -26,6 +27,10 @@ public enum MPIProgram {
     exit(code)
   }
 
+  /// Exit code of a job that failed by what it was given, so that another start would fail in the same way: `EX_DATAERR`
+  /// of sysexits.h.
+  public static let inputErrorCode: Int32 = 65
+
   private static let failureCode: Int32 = 1
 
   private static func fail(_ error: any Error) -> Never {
@@ -37,24 +42,27 @@ public enum MPIProgram {
     }
     let patience = patienceMilliseconds(for: error, world: world)
     let cause = singleLine(error)
+    // What an agreed error was on the rank that met it, the others learn below.
+    let ownCode = (error as? any ErrorWithExitCode)?.exitCode
     let line = error is PeerError ? cause : "rank \(world.rank) of \(world.size) on \(MPIRuntime.hostName): \(cause)"
 
     guard
       (try? world.barrier(withinMilliseconds: patience)) == true, let causes = try? world.allGather(cause),
-      let lines = try? world.allGather(line)
+      let lines = try? world.allGather(line), let codes = try? world.allGather(Int(ownCode ?? 0))
     else {
       printLine(line)
-      MPIRuntime.abort(code: failureCode)
+      MPIRuntime.abort(code: ownCode ?? failureCode)
     }
+    let code = codes.max().flatMap { $0 > 0 ? Int32($0) : nil } ?? failureCode
     // All ranks are here. Rank 0 speaks for them.
     if world.rank == 0 {
       for rank in 0..<world.size where causes.firstIndex(of: causes[rank]) == rank { printLine(lines[rank]) }
     }
     // Finalising is what a job that ends as one should do, but a thread left behind in a collective may keep it from
     // ending.
-    cmpi_exit_after(10, failureCode)
+    cmpi_exit_after(10, code)
     MPIRuntime.finalize(freeingHandles: false)
-    exit(failureCode)
+    exit(code)
   }
 
   /// Gives SIGTERM its ordinary effect again: a failed rank has nothing to save, and is to end when MPI ends the job,

@@ -4,9 +4,9 @@
 /// Telling costs a reading of the clock and a few stores. Nothing is allocated, locked or looked up.
 public final class StepRecorder {
   /// Of the thread that computes.
-  public let main: LaneRecorder
+  public let main: ThreadRecorder
   /// Of the thread that communicates, where there is one.
-  public let communication: LaneRecorder
+  public let communication: ThreadRecorder
 
   /// When each bucket was announced, in nanoseconds from the beginning of the backward pass, added up over
   /// ``announcedSteps`` steps. Owned by this object.
@@ -20,8 +20,8 @@ public final class StepRecorder {
   public init(records: SharedRecords = SharedRecords(), index: Int = 0) {
     memory = records
     let record = records[index]
-    main = LaneRecorder(record.main, thread: 0)
-    communication = LaneRecorder(record.communication, thread: 1)
+    main = ThreadRecorder(record.main, thread: 0)
+    communication = ThreadRecorder(record.communication, thread: 1)
     communication.enter(.idle)
     announcedAfter = UnsafeMutableBufferPointer(start: nil, count: 0)
   }
@@ -55,7 +55,7 @@ public final class StepRecorder {
 ///
 /// `@unchecked Sendable`, so that it can be handed to the thread it is for. What other threads read while this one runs
 /// are the atomics of the record and of the trace.
-public final class LaneRecorder: @unchecked Sendable {
+public final class ThreadRecorder: @unchecked Sendable {
   private let lane: ProgressRecord.Lane
   private let thread: Int
   /// What the thread does.

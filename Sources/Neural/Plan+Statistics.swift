@@ -42,6 +42,33 @@ extension Plan {
     }
   }
 
+  /// How many numbers ``runningStatistics`` are.
+  public var statisticsCount: Int { program.statistics.reduce(0) { $0 + 2 * $1.channels } }
+
+  /// Copies the running statistics out, without allocating anything.
+  ///
+  /// - Parameter values: receives ``statisticsCount`` numbers, in the order of ``statistics``.
+  public func saveRunningStatistics(to values: UnsafeMutablePointer<Float>) {
+    var offset = 0
+    for index in program.statistics.indices {
+      let compiled = program.statistics[index]
+      (values + offset).update(from: compiled.running.floats, count: 2 * compiled.channels)
+      offset += 2 * compiled.channels
+    }
+  }
+
+  /// Puts others in place of the running statistics, without allocating anything.
+  ///
+  /// - Parameter values: ``statisticsCount`` numbers, as ``saveRunningStatistics(to:)`` writes them.
+  public func loadRunningStatistics(from values: UnsafePointer<Float>) {
+    var offset = 0
+    for index in program.statistics.indices {
+      let compiled = program.statistics[index]
+      compiled.running.floats.update(from: values + offset, count: 2 * compiled.channels)
+      offset += 2 * compiled.channels
+    }
+  }
+
   /// Runs the batch forward in training mode, so that each normalisation uses the batch's own statistics, and adds
   /// those to sums that begin at the last ``resetAccumulatedStatistics()``. Running statistics stay as they are.
   ///
@@ -57,7 +84,7 @@ extension Plan {
   }
 
   /// The sums so far: per normalisation and channel the sum of elements, then of their squares, then how many elements
-  /// a channel they are of. Those of several ranks are added number by number.
+  /// a channel they are of. Those of several lanes or ranks are added number by number.
   public var accumulatedStatistics: [Double] {
     program.statistics.flatMap { compiled in
       Array(UnsafeBufferPointer(start: compiled.accumulated.doubles, count: 2 * compiled.channels + 1))

@@ -156,46 +156,52 @@ public final class Plan {
   /// Computes the loss of the first `count` examples of the batch, without dropout and with the running statistics.
   /// What lies in the rest of the batch does not matter, as long as it is finite.
   ///
-  /// - Parameters:
-  ///   - count: examples that count.
-  ///   - mirrored: average the logits of each image and of its mirror image (left and right exchanged). The batch is
-  ///     mirrored afterwards.
+  /// - Parameter count: examples that count.
   /// - Returns: the sum of the losses, and how many examples had their largest logit at the label (the first of
   ///   equals).
-  /// - Throws: ``PlanError`` for a count or a label out of range, inputs that are not images where they are to be
-  ///   mirrored, or an unbound plan; ``OneDNNError``.
-  public func evaluate(count: Int, mirrored: Bool = false) throws -> (lossSum: Double, correct: Int) {
+  /// - Throws: ``PlanError`` for a count or a label out of range, or an unbound plan; ``OneDNNError``.
+  public func evaluate(count: Int) throws -> (lossSum: Double, correct: Int) {
+    try beginEvaluation(count: count)
+    try run(program.forward, 0..<program.forward.count)
+    return (context.lossSum, context.correct)
+  }
+
+  /// The same for the averages of the logits over several views of the batch, such as its images mirrored or moved.
+  ///
+  /// - Parameters:
+  ///   - count: examples that count.
+  ///   - weights: the part that each view has in the averages, one or more; 1 together.
+  ///   - fill: writes the view of the given index into the input.
+  /// - Returns: the sum of the losses of the averaged logits, and how many examples had their largest at the label.
+  /// - Throws: as ``evaluate(count:)``; what `fill` throws.
+  public func evaluate(
+    count: Int, weights: [Float], fill: (Int) throws -> Void
+  ) throws -> (lossSum: Double, correct: Int) {
+    // The loss is the last operation: it comes once, behind the last view.
+    let beforeLoss = program.forward.count - 1
+    var sums = [Float](repeating: 0, count: batchSize * classCount)
+    for (view, weight) in weights.enumerated() {
+      try fill(view)
+      try beginEvaluation(count: count)
+      try run(program.forward, 0..<beforeLoss)
+      for index in sums.indices { sums[index] += weight * program.logits.floats[index] }
+    }
+    program.logits.floats.update(from: sums, count: sums.count)
+    try run(program.forward, beforeLoss..<program.forward.count)
+    return (context.lossSum, context.correct)
+  }
+
+  private func beginEvaluation(count: Int) throws {
     try checkReady(count: count)
     context.isTraining = false
     context.statistics = .running
     context.exampleCount = count
     hasForward = false
-    try run(program.forward, 0..<program.forward.count)
-    if mirrored {
-      try mirrorInput()
-      // The loss is the last operation.
-      try run(program.forward, 0..<(program.forward.count - 1))
-      let (logits, first) = (program.logits.floats, program.keptLogits.floats)
-      for index in 0..<(batchSize * classCount) { logits[index] = (logits[index] + first[index]) / 2 }
-      try run(program.forward, (program.forward.count - 1)..<program.forward.count)
-    }
-    return (context.lossSum, context.correct)
   }
 
-  /// The outputs of the last forward pass, batch × classes; those of a mirrored evaluation are averages.
+  /// The outputs of the last forward pass, batch × classes; of an evaluation of several views, their averages.
   public var logits: UnsafeBufferPointer<Float> {
     UnsafeBufferPointer(start: program.keptLogits.floats, count: batchSize * classCount)
-  }
-
-  /// Exchanges left and right in each image of the batch.
-  private func mirrorInput() throws {
-    guard model.input.count == 3 else {
-      throw PlanError.value(name: "mirrored", received: "true", expected: "false, as the inputs are not images")
-    }
-    let width = model.input[2]
-    guard let base = inputBytes.baseAddress else { return }
-    let rows = inputBytes.count / options.precision.byteCount / width
-    fw_mirror_rows(options.precision.storage, base, rows, width)
   }
 
   /// By index: in a debug build, iterating over an array of protocol values allocates.

@@ -3,7 +3,7 @@ import MPI
 
 /// Whose examples batch normalisation takes its statistics of in training.
 public enum BatchStatistics: String, ExpressibleByArgument, Sendable, CaseIterable {
-  /// Each rank's own batch, as PyTorch's DistributedDataParallel does.
+  /// Each lane's own batch, as PyTorch's DistributedDataParallel does.
   case rank
   /// All ranks' batches together, as PyTorch's SyncBatchNorm does: two small sums over the ranks per normalisation.
   case global

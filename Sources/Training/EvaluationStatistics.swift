@@ -12,18 +12,22 @@ import Neural
 /// Izmailov et al. (2018, arXiv 1803.05407) do for averaged weights.
 ///
 /// Which examples those are, and how they are augmented, is a function of the seed alone: the same in every
-/// evaluation of a run, so that evaluations can be compared. Sums are taken in double precision and over the ranks in
-/// rank order, so that every rank has the same bits.
+/// evaluation of a run, so that evaluations can be compared. Batches belong to lanes: each lane adds up its own in their
+/// order, in double precision, and lanes are added in lane order, so that every rank has the same bits, on any number of
+/// ranks that the lanes are divided over.
 final class EvaluationStatistics {
   private let plan: Plan
   private let assembler: BatchAssembler
   private let world: Communicator
-  /// Batches that each rank runs; 0: the running statistics of training are taken as they are.
+  private let lanes: Lanes
+  private let laneStatistics: LaneStatistics
+  /// Batches that each lane runs; 0: the running statistics of training are taken as they are.
   private let batchCount: Int
-  /// The statistics of a batch are those of all ranks' batches, so the sums of a rank are of all ranks already.
+  /// The statistics of a batch are those of all ranks' batches, so the sums of a rank, which has one lane then, are of
+  /// all ranks already.
   private let isPooled: Bool
   private let sampler: Sampler
-  private let recorder: LaneRecorder
+  private let recorder: ThreadRecorder
   /// What was computed last, and after which step.
   private var computed: (step: Int, values: [Float])?
 
@@ -32,17 +36,19 @@ final class EvaluationStatistics {
 
   /// - Returns: nil for a network without batch normalisation, which needs none of this.
   init?(
-    plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, on world: Communicator,
-    recorder: LaneRecorder
+    plan: Plan, assembler: BatchAssembler, exampleCount: Int, options: TrainingOptions, lanes: Lanes,
+    laneStatistics: LaneStatistics, on world: Communicator, recorder: ThreadRecorder
   ) throws {
     guard !plan.statistics.isEmpty else { return nil }
     self.plan = plan
     self.assembler = assembler
     self.world = world
+    self.lanes = lanes
+    self.laneStatistics = laneStatistics
     self.recorder = recorder
     isPooled = options.poolsStatistics(over: world)
     var sampler = try Sampler(
-      exampleCount: exampleCount, globalBatchSize: plan.batchSize * world.size, seed: options.seed,
+      exampleCount: exampleCount, globalBatchSize: plan.batchSize * lanes.count, seed: options.seed,
       shuffle: !options.noShuffle, lastBatch: options.lastBatch)
     sampler.prepare(epoch: Self.epoch)
     self.sampler = sampler
@@ -73,9 +79,16 @@ final class EvaluationStatistics {
   private func recomputed() throws -> [Float] {
     let training = plan.runningStatistics
     defer { plan.runningStatistics = training }
+    let own = try lanes.own.map { try accumulated(lane: $0) }
+    try plan.adoptStatistics(isPooled ? own[0] : lanes.sum(own, on: world))
+    return plan.runningStatistics
+  }
+
+  /// The sums over the batches of one lane.
+  private func accumulated(lane: Int) throws -> [Double] {
     plan.resetAccumulatedStatistics()
     recorder.enter(.statistics)
-    let first = world.rank * plan.batchSize
+    let first = lane * plan.batchSize
     for batch in 0..<batchCount {
       assembler.fill(
         sampler.indices(batch: batch, positions: first..<(first + plan.batchSize)), epoch: Self.epoch,
@@ -85,14 +98,12 @@ final class EvaluationStatistics {
       recorder.tick()
     }
     recorder.enter(.agreeing)
-    let own = plan.accumulatedStatistics
-    try plan.adoptStatistics(isPooled ? own : world.sumInRankOrder(own))
-    return plan.runningStatistics
+    return plan.accumulatedStatistics
   }
 
-  /// Each rank's running statistics follow its own batches; their mean is for all.
+  /// Each lane's running statistics follow its own batches; their mean is for all.
   private func meanOfTraining() throws -> [Float] {
-    let size = Double(world.size)
-    return try world.sumInRankOrder(plan.runningStatistics.map(Double.init)).map { Float($0 / size) }
+    let rows = laneStatistics.rows.map { $0.map(Double.init) }
+    return try lanes.sum(rows, on: world).map { Float($0 / Double(lanes.count)) }
   }
 }

@@ -19,13 +19,15 @@ final class OpenRun {
   ///
   /// - Parameters:
   ///   - point: where to continue; nil for a run from the start.
+  ///   - empty: the folder of a run that saved nothing, to be used in place of a new one.
   ///   - options: the flags.
   ///   - program: the program's name.
   ///   - session: what `run.json` is to tell of this start.
   /// - Throws: `FileError`, `CheckpointError`, ``TrainingError/runWentOn(path:)``; nothing has been changed then but
   ///   for a new, empty folder.
   init(
-    continuing point: ResumePoint?, options: TrainingOptions, program: String, session: RunDescription.Session
+    continuing point: ResumePoint?, reusing empty: RunFolder? = nil, options: TrainingOptions, program: String,
+    session: RunDescription.Session
   ) throws {
     if let point, let run = point.run, try Self.isNewest(point, in: run) {
       folder = run
@@ -34,10 +36,16 @@ final class OpenRun {
       guard try Self.isNewest(point, in: run) else { throw TrainingError.runWentOn(path: run.path.string) }
       store = try run.checkpoints(keep: options.keep)
       try MetricsWriter.truncate(run.metricsFile, afterStep: point.checkpoint.step, droppingEvents: ["summary"])
-      // A description that is damaged or of another version is no reason not to go on.
-      var description = (try? run.readDescription(as: RunDescription.self)) ?? RunDescription(sessions: [])
-      description.sessions.append(session)
-      try run.writeDescription(description)
+      try Self.describe(session, in: run)
+    } else if let empty {
+      folder = empty
+      lock = try empty.lock()
+      guard try empty.checkpoints().newestGood().checkpoint == nil else {
+        throw TrainingError.runWentOn(path: empty.path.string)
+      }
+      store = try empty.checkpoints(keep: options.keep)
+      try MetricsWriter.truncate(empty.metricsFile, afterStep: -1)
+      try Self.describe(session, in: empty)
     } else {
       folder = try RunFolder.create(root: FilePath(options.output), name: program)
       lock = try folder.lock()
@@ -45,6 +53,14 @@ final class OpenRun {
       try folder.writeDescription(RunDescription(sessions: [session]))
     }
     metrics = try MetricsWriter(folder.metricsFile)
+  }
+
+  /// Adds a start to what `run.json` tells. A description that is damaged or of another version is no reason not to go
+  /// on.
+  private static func describe(_ session: RunDescription.Session, in run: RunFolder) throws {
+    var description = (try? run.readDescription(as: RunDescription.self)) ?? RunDescription(sessions: [])
+    description.sessions.append(session)
+    try run.writeDescription(description)
   }
 
   private static func isNewest(_ point: ResumePoint, in run: RunFolder) throws -> Bool {

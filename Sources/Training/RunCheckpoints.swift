@@ -28,8 +28,10 @@ final class RunCheckpoints {
   private let world: Communicator
   private let plan: Plan
   private let optimizer: ShardedOptimizer
+  private let lanes: Lanes
+  private let laneStatistics: LaneStatistics
   private let settings: RunSettings
-  /// Batches of a rank in a step.
+  /// Batches of a lane in a step.
   private let batchesPerStep: Int
   /// The run folder, open for writing; on rank zero only.
   private let run: OpenRun?
@@ -41,11 +43,14 @@ final class RunCheckpoints {
   ///   checked.
   init(
     options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
-    optimizer: ShardedOptimizer, initialValues: [String: [Float]], on world: Communicator
+    optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics, initialValues: [String: [Float]],
+    on world: Communicator
   ) throws {
     self.world = world
     self.plan = plan
     self.optimizer = optimizer
+    self.lanes = lanes
+    self.laneStatistics = laneStatistics
     self.settings = settings
     batchesPerStep = options.accumulate
     let isRoot = world.rank == 0
@@ -54,7 +59,8 @@ final class RunCheckpoints {
       isRoot ? try Start(options: options, program: program, settings: settings) : nil
     }
     let lack = try Self.initialise(
-      from: start, options: options, plan: plan, optimizer: optimizer, initialValues: initialValues, world: world)
+      from: start, options: options, plan: plan, optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics,
+      initialValues: initialValues, world: world)
     let progress = try world.broadcast(value: start?.state?.progress ?? RunProgress(), root: 0)
     self.progress = progress
     notice = lack ?? start?.notice
@@ -66,8 +72,10 @@ final class RunCheckpoints {
       guard isRoot, progress.step < totalSteps else { return nil }
       let session = RunDescription.Session(
         arguments: CommandLine.arguments, firstStep: progress.step, totalSteps: totalSteps, hosts: hosts,
-        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all)
-      return try OpenRun(continuing: start?.point, options: options, program: program, session: session)
+        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all,
+        job: JobName.current, restart: JobName.restartReason)
+      return try OpenRun(
+        continuing: start?.point, reusing: start?.emptyRun, options: options, program: program, session: session)
     }
     self.run = run
     metricsListener = run.map { MetricsLog($0.metrics) }
@@ -91,8 +99,8 @@ final class RunCheckpoints {
     for slot in slots.indices {
       if let arena = try optimizer.gatherState(slot: slot) { arenas.append(arena) }
     }
-    let savedStatistics = SavedStatistics(plan: plan)
-    let running = try savedStatistics.optimizerTensors(on: world)
+    let savedStatistics = SavedStatistics(plan: plan, lanes: lanes)
+    let running = try savedStatistics.optimizerTensors(laneStatistics, on: world)
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
       guard let run else { return nil }
       if let value = statistics.first(where: { !$0.isFinite }) {
@@ -144,21 +152,24 @@ final class RunCheckpoints {
   /// What rank zero found out about where to start, before anything was written.
   private struct Start {
     var point: ResumePoint?
+    /// The run that this job began before, if it saved nothing.
+    var emptyRun: RunFolder?
     var state: SavedState?
     var notice: String?
 
     init(options: TrainingOptions, program: String, settings: RunSettings) throws {
-      guard let resume = options.resume else { return }
       var notes: [String] = []
-      if resume == "auto" {
-        let found = try RunFolder.newestResumable(root: FilePath(options.output), name: program)
+      // A job that was started again goes on with its own run, whatever it was started from at first.
+      if let job = JobName.current,
+        let run = try RunFolder.ofJob(job, root: FilePath(options.output), name: program)
+      {
+        let found = try run.newestPoint()
         notes = found.damaged.map(\.description)
         point = found.point
-        if point == nil { notes.append("nothing to resume in \(options.output): starting a new run") }
-      } else {
-        let found = try RunFolder.resume(from: FilePath(resume))
-        notes = found.damaged.map(\.description)
-        point = found
+        if point == nil { emptyRun = run }
+      }
+      if point == nil, let resume = options.resume {
+        try find(resume, options: options, program: program, notes: &notes)
       }
       if let checkpoint = point?.checkpoint {
         let saved: SavedState = try checkpoint.state()
@@ -169,15 +180,32 @@ final class RunCheckpoints {
       }
       notice = notes.isEmpty ? nil : notes.joined(separator: "\n      ")
     }
+
+    /// Finds what `--resume` names.
+    private mutating func find(
+      _ resume: String, options: TrainingOptions, program: String, notes: inout [String]
+    ) throws {
+      if resume == "auto" {
+        let found = try RunFolder.newestResumable(root: FilePath(options.output), name: program)
+        notes += found.damaged.map(\.description)
+        point = found.point
+        if point == nil { notes.append("nothing to resume in \(options.output): starting a new run") }
+      } else {
+        let found = try RunFolder.resume(from: FilePath(resume))
+        notes += found.damaged.map(\.description)
+        point = found
+      }
+    }
   }
 
   /// Puts parameters, running statistics and optimizer state where the run starts.
   ///
   /// - Returns: what the initial weights lack, in words, on rank zero.
   private static func initialise(
-    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer,
-    initialValues: [String: [Float]], world: Communicator
+    from start: Start?, options: TrainingOptions, plan: Plan, optimizer: ShardedOptimizer, lanes: Lanes,
+    laneStatistics: LaneStatistics, initialValues: [String: [Float]], world: Communicator
   ) throws -> String? {
+    let saved = SavedStatistics(plan: plan, lanes: lanes)
     let resumes = try world.broadcast(value: start?.point != nil, root: 0)
     if resumes {
       let slots = optimizer.rule.stateSlots
@@ -193,17 +221,17 @@ final class RunCheckpoints {
       }
       let counters: OptimizerCounters = try world.broadcast(value: start?.state?.counters, root: 0)
       try optimizer.restore(counters: counters, arenas: arenas)
-      try SavedStatistics(plan: plan).restore(from: start?.point?.checkpoint, on: world)
+      try saved.restore(laneStatistics, from: start?.point?.checkpoint, on: world)
     } else if let path = options.initialWeights {
       var lack: String?
       let arena = try loadedArena(plan: plan, world: world) { arena in
         let file = try SafetensorsFile(FilePath(path))
-        let saved = SavedStatistics(plan: plan)
         try saved.check(file)
         try read(file, prefix: "", into: arena, plan: plan)
         (plan.runningStatistics, lack) = try saved.values(of: file)
       }
-      plan.runningStatistics = try world.broadcast(value: plan.runningStatistics, root: 0)
+      let statistics = try world.broadcast(value: plan.runningStatistics, root: 0)
+      laneStatistics.rows = [[Float]](repeating: statistics, count: lanes.perRank)
       try optimizer.initializeParameters { $0.update(from: arena.pointer, count: arena.count) }
       return lack
     } else {

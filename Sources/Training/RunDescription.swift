@@ -16,6 +16,10 @@ struct RunDescription: Codable {
     var settings: RunSettings
     /// Versions of what it ran on.
     var versions: [String: String]
+    /// The job that started it, if it has a name (see ``JobName``).
+    var job: String?
+    /// Why the job was started again, in words, if it was.
+    var restart: String?
   }
 
   /// In the order of their start.

@@ -10,7 +10,7 @@ struct RunSettings: Codable, Equatable {
 
   init(
     program: String, options: TrainingOptions, rule: any UpdateRule, layout: ParameterLayout, network: Sequential,
-    data: TrainingData, precision: Precision, rankCount: Int, totalSteps: Int
+    data: TrainingData, precision: Precision, rankCount: Int, laneCount: Int, totalSteps: Int
   ) {
     values = [
       "program": program,
@@ -18,9 +18,10 @@ struct RunSettings: Codable, Equatable {
       "parameter layout": layout.fingerprint,
       "data": data.fingerprint,
       "optimizer": rule.name,
-      "global batch": "\(options.batchSize * options.accumulate * rankCount)",
+      "global batch": "\(options.batchSize * options.accumulate * laneCount)",
       "batch-size": "\(options.batchSize)",
       "accumulate": "\(options.accumulate)",
+      "lanes": "\(laneCount)",
       "ranks": "\(rankCount)",
       "seed": "\(options.seed)",
       "no-shuffle": "\(options.noShuffle)",
@@ -52,8 +53,12 @@ struct RunSettings: Codable, Equatable {
   /// Settings that may differ when a run continues: they divide the same work otherwise, which changes the
   /// last bits but not the meaning of a step.
   private static let divisionOfBatch: Set<String> = [
-    "ranks", "batch-size", "accumulate", "parameter layout", "threads-per-rank",
+    "lanes", "batch-size", "accumulate", "parameter layout", "threads-per-rank",
   ]
+
+  /// Whether the number of ranks changes no bits where that of lanes is the same: MPI's own order of sums follows the
+  /// ranks.
+  private var isFreeOfRanks: Bool { values["gradient sums"] == "fixed tree" }
 
   /// Settings that are not saved where they have these values.
   private static let defaults = [
@@ -67,17 +72,26 @@ struct RunSettings: Codable, Equatable {
   /// - Throws: ``TrainingError/otherSettings(path:setting:saved:given:)``.
   func verifyCanContinue(from saved: RunSettings, path: String) throws -> String? {
     // What explains most comes first: another optimizer has other hyperparameters as well.
+    var saved = saved
+    // Before there were lanes, each rank computed one.
+    if saved.values["lanes"] == nil { saved.values["lanes"] = saved.values["ranks"] }
     let first = ["program", "model", "optimizer"]
-    let names = first + Set(values.keys).union(saved.values.keys).subtracting(first).sorted()
+    let names = first + Set(values.keys).union(saved.values.keys).subtracting(first + ["ranks"]).sorted()
     let defaults = try defaultHyperparameters().merging(Self.defaults) { first, _ in first }
     for name in names where !Self.divisionOfBatch.contains(name) {
       let before = saved.values[name] ?? defaults[name] ?? "nothing"
       let now = values[name] ?? Self.defaults[name] ?? "nothing"
       guard before == now else {
+        if name == "global batch", let lanes = saved.values["lanes"], let given = values["lanes"], lanes != given,
+          saved.values["batch-size"] == values["batch-size"], saved.values["accumulate"] == values["accumulate"]
+        {
+          throw TrainingError.otherLanes(path: path, saved: lanes, given: given)
+        }
         throw TrainingError.otherSettings(path: path, setting: name, saved: before, given: now)
       }
     }
-    let changed = names.filter { Self.divisionOfBatch.contains($0) && values[$0] != saved.values[$0] }
+    let division = Self.divisionOfBatch.union(isFreeOfRanks ? [] : ["ranks"])
+    let changed = (names + ["ranks"]).filter { division.contains($0) && values[$0] != saved.values[$0] }
     guard !changed.isEmpty else { return nil }
     let list = changed.map { "\($0) was \(saved.values[$0] ?? "nothing"), is \(values[$0] ?? "nothing")" }
     return "the run continues with another division of the global batch, so not bit for bit "

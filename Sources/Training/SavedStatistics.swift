@@ -6,9 +6,11 @@ import SystemPackage
 /// The running statistics of batch normalisation in files.
 ///
 /// `model.safetensors` has those at x, under the names that PyTorch gives its buffers, and counts of batches, which
-/// PyTorch wants there. `optimizer.safetensors` has what training goes on from: each rank's own, one row a rank.
+/// PyTorch wants there. `optimizer.safetensors` has what training goes on from: each lane's own, one row a lane, whoever
+/// computed it. (Before there were lanes, there was one a rank.)
 struct SavedStatistics {
   let plan: Plan
+  let lanes: Lanes
 
   private static let runningPrefix = "running."
 
@@ -28,7 +30,7 @@ struct SavedStatistics {
   ///
   /// - Parameters:
   ///   - values: the statistics at x.
-  ///   - batches: training batches done, which PyTorch's modules count.
+  ///   - batches: training batches of a lane done, which PyTorch's modules count.
   func modelTensors(_ values: [Float], batches: Int) -> [TensorToWrite] {
     plan.statistics.map { tensor in
       TensorToWrite(
@@ -36,56 +38,61 @@ struct SavedStatistics {
     } + counterNames.map { TensorToWrite($0, shape: [], integers: [Int64(batches)]) }
   }
 
-  /// For `optimizer.safetensors`: the plan's running statistics of every rank. Collective.
-  func optimizerTensors(on world: Communicator) throws -> [TensorToWrite] {
+  /// For `optimizer.safetensors`: the running statistics of every lane. Collective.
+  func optimizerTensors(_ laneStatistics: LaneStatistics, on world: Communicator) throws -> [TensorToWrite] {
     guard count > 0 else { return [] }
-    let own = plan.runningStatistics
+    let own = laneStatistics.rows.flatMap(\.self)
     var all = [Float](repeating: 0, count: world.size * own.count)
     try own.withUnsafeBufferPointer { own in
       try all.withUnsafeMutableBufferPointer { try world.allGather(own, into: $0) }
     }
     return plan.statistics.map { tensor in
-      let rows = (0..<world.size).flatMap { rank in
-        all[(rank * own.count + tensor.offset)..<(rank * own.count + tensor.offset + tensor.count)]
+      let rows = (0..<lanes.count).flatMap { lane in
+        all[(lane * count + tensor.offset)..<(lane * count + tensor.offset + tensor.count)]
       }
-      return TensorToWrite(Self.runningPrefix + tensor.name, shape: [world.size, tensor.count], floats: rows)
+      return TensorToWrite(Self.runningPrefix + tensor.name, shape: [lanes.count, tensor.count], floats: rows)
     }
   }
 
   // MARK: - Reading
 
-  /// Puts the running statistics of a checkpoint into the plan: each rank's own, or on another number of ranks their
-  /// mean on each. Collective.
+  /// Reads the running statistics of a checkpoint: each lane's own, or for another number of lanes their mean for each.
+  /// Collective.
   ///
-  /// - Parameter checkpoint: on rank zero.
-  func restore(from checkpoint: Checkpoint?, on world: Communicator) throws {
+  /// - Parameters:
+  ///   - laneStatistics: receives those of this rank's lanes.
+  ///   - checkpoint: on rank zero.
+  func restore(
+    _ laneStatistics: LaneStatistics, from checkpoint: Checkpoint?, on world: Communicator
+  ) throws {
     guard count > 0 else { return }
     let rows = try world.agree(on: "the saved statistics") { () throws -> [[Float]]? in
       guard world.rank == 0, let checkpoint else { return nil }
       return try readRows(of: checkpoint.optimizer())
     }
     let saved = try world.broadcast(value: rows, root: 0)
-    if saved.count == world.size {
-      plan.runningStatistics = saved[world.rank]
+    if saved.count == lanes.count {
+      laneStatistics.rows = Array(saved[lanes.own])
     } else {
       var sums = [Double](repeating: 0, count: count)
       for row in saved {
         for index in sums.indices { sums[index] += Double(row[index]) }
       }
-      plan.runningStatistics = sums.map { Float($0 / Double(saved.count)) }
+      let mean = sums.map { Float($0 / Double(saved.count)) }
+      laneStatistics.rows = [[Float]](repeating: mean, count: lanes.perRank)
     }
   }
 
-  /// One row of all statistics for each rank that saved them.
+  /// One row of all statistics for each lane that was saved.
   private func readRows(of file: borrowing SafetensorsFile) throws -> [[Float]] {
     var rows: [[Float]] = []
     for tensor in plan.statistics {
       let name = Self.runningPrefix + tensor.name
       let shape = try file.tensor(name).shape
-      let rankCount = tensor.offset == 0 && shape.count == 2 ? max(shape[0], 1) : rows.count
-      if rows.isEmpty { rows = [[Float]](repeating: [], count: rankCount) }
-      let values = try file.floats(name, shape: [rankCount, tensor.count])
-      for rank in 0..<rankCount { rows[rank] += values[(rank * tensor.count)..<((rank + 1) * tensor.count)] }
+      let laneCount = tensor.offset == 0 && shape.count == 2 ? max(shape[0], 1) : rows.count
+      if rows.isEmpty { rows = [[Float]](repeating: [], count: laneCount) }
+      let values = try file.floats(name, shape: [laneCount, tensor.count])
+      for lane in 0..<laneCount { rows[lane] += values[(lane * tensor.count)..<((lane + 1) * tensor.count)] }
     }
     return rows
   }

@@ -45,7 +45,7 @@ struct StepClock {
   private var sharesBefore = StepShares()
 
   /// - Parameter earlierSeconds: what earlier sessions of a resumed run took.
-  mutating func start(after earlierSeconds: Double, recorder: LaneRecorder) {
+  mutating func start(after earlierSeconds: Double, recorder: ThreadRecorder) {
     sharesBefore = StepShares(recorder)
     self.earlierSeconds = earlierSeconds
     startTime = monotonicSeconds()
@@ -65,7 +65,7 @@ struct StepClock {
   }
 
   /// Brings the shares of the steps since the last interval up to date.
-  mutating func takeShares(_ recorder: LaneRecorder) {
+  mutating func takeShares(_ recorder: ThreadRecorder) {
     recorder.enter(recorder.phase)
     let shares = StepShares(recorder)
     // Time between steps counts with the steps around it; without steps there is nothing to count.
@@ -76,7 +76,7 @@ struct StepClock {
   /// The steps since this was last called. Called while counting.
   ///
   /// - Parameter recorder: of this thread; the shares come from it.
-  mutating func takeInterval(_ recorder: LaneRecorder) -> Interval {
+  mutating func takeInterval(_ recorder: ThreadRecorder) -> Interval {
     pause()
     resume()
     takeShares(recorder)

@@ -38,7 +38,7 @@ public struct StepShares: Sendable, Equatable {
   }
 
   /// All counters of a thread so far.
-  init(_ recorder: LaneRecorder) {
+  init(_ recorder: ThreadRecorder) {
     withUnsafeMutableBytes(of: &values) { bytes in
       guard let base = bytes.bindMemory(to: Double.self).baseAddress else { return }
       recorder.addShares(to: base)

@@ -9,11 +9,12 @@ import ScheduleFree
 /// Trains a network data-parallel over the ranks of a communicator, evaluates it at x, and saves it so that it can be
 /// resumed.
 ///
-/// The loop of every rank: assemble its part of the global batch, forward and backward at y, exchange gradients and
-/// update its shard. Rank zero reports events. Not thread-safe. A program that trains several times makes one after the
+/// The loop of every rank: for each of its lanes assemble the lane's part of the global batch, forward and backward at
+/// y; then exchange gradients and update its shard. Rank zero reports events. Not thread-safe. A program that trains several times makes one after the
 /// other, and closes each.
 public final class Trainer {
   private let world: Communicator
+  private let lanes: Lanes
   private let options: TrainingOptions
   private let data: TrainingData
   private let plan: Plan
@@ -31,8 +32,13 @@ public final class Trainer {
   /// The group whose learning rate is logged: the one that the flags give, without any tensor's factor or delay.
   private let loggedGroup: Int
   private let totalSteps: Int
-  /// Gradients of all batches but the first, where several are summed before an update.
-  private let accumulated: AlignedBuffer?
+  /// Adds up the gradients of this rank's lanes.
+  private let laneGradients: LaneGradients
+  private let laneStatistics: LaneStatistics
+  /// The loss of each of this rank's lanes in the step at hand: the sum over its examples, and behind those of all
+  /// lanes the same divided by the global batch. Owned by this object; arrays that are changed in a step allocate in
+  /// debug builds.
+  private let laneLosses: UnsafeMutablePointer<Double>
   private var clock = StepClock()
   private var progress: RunProgress
   private let startNotices: [String]
@@ -46,7 +52,7 @@ public final class Trainer {
 
   private var isRoot: Bool { world.rank == 0 }
   /// Is told what this thread does.
-  private var recorder: LaneRecorder { watch.recorder.main }
+  private var recorder: ThreadRecorder { watch.recorder.main }
   private var globalBatch: Int { sampler.globalBatchSize }
 
   /// Builds everything a run needs, and finds or makes its folder. Collective; no training happens yet.
@@ -75,7 +81,12 @@ public final class Trainer {
     try options.fingerprint(program: program).verify(over: world)
     watch = try RunWatch(timeout: options.stallTimeout, on: world)
     let recorder = watch.recorder.main
-    let globalBatch = options.batchSize * options.accumulate * world.size
+    let lanes = try Lanes(options.lanes, on: world)
+    if options.poolsStatistics(over: world) || (options.batchStatistics == .global && lanes.count > 1) {
+      guard lanes.perRank == 1 else { throw TrainingError.pooledLanes(lanes: lanes.count, ranks: world.size) }
+    }
+    self.lanes = lanes
+    let globalBatch = options.batchSize * options.accumulate * lanes.count
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
     }
@@ -112,11 +123,11 @@ public final class Trainer {
     self.groups = groups
     settings = RunSettings(
       program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
-      precision: choice.precision, rankCount: world.size, totalSteps: totalSteps)
+      precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
     let buckets = try BucketLayout(
-      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset))
+      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset), laneCount: lanes.count)
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
       clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
@@ -125,27 +136,30 @@ public final class Trainer {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
     }
-    accumulated = try options.accumulate > 1 ? AlignedBuffer(count: plan.layout.count, for: "accumulation") : nil
+    laneGradients = try LaneGradients(for: optimizer, batchCount: options.accumulate)
+    laneStatistics = LaneStatistics(plan: plan, laneCount: lanes.perRank)
+    laneLosses = .allocate(capacity: 2 * lanes.perRank)
+    laneLosses.initialize(repeating: 0, count: 2 * lanes.perRank)
     plan.lossScale = 1 / Float(globalBatch)
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
     assembler = try BatchAssembler(
       data.training, normalization: data.normalization, format: plan.batchFormat, augmentation: data.augmentation,
       seed: options.seed)
     statistics = try EvaluationStatistics(
-      plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, on: world,
-      recorder: recorder)
+      plan: plan, assembler: assembler, exampleCount: data.training.count, options: options, lanes: lanes,
+      laneStatistics: laneStatistics, on: world, recorder: recorder)
     evaluator = try Evaluator(
-      plan: plan, test: data.test, normalization: data.normalization, on: world, evaluateOn: options.evaluateOn,
-      mirrored: options.evaluateMirrored, recorder: recorder)
+      plan: plan, test: data.test, normalization: data.normalization, lanes: lanes, on: world,
+      evaluateOn: options.evaluateOn, views: options.evaluateViews, recorder: recorder)
     trainingEvaluator =
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
-        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, on: world,
-        evaluateOn: options.evaluateOn, recorder: recorder)
+        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, lanes: lanes,
+        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
-      optimizer: optimizer, initialValues: initialValues, on: world)
+      optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     startNotices = [
       watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
@@ -157,6 +171,8 @@ public final class Trainer {
       self.listeners += listeners
     }
   }
+
+  deinit { laneLosses.deallocate() }
 
   /// Refuses data that the network cannot take.
   private static func check(_ data: TrainingData, fits network: Sequential) throws {
@@ -231,50 +247,46 @@ public final class Trainer {
 
   private struct StepResult {
     var stop: Bool
-    var lossSum: Double
     var gradientNorm: Double?
   }
 
-  /// One optimizer step.
+  /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
   private func step() throws -> StepResult {
     recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
-    var lossSum = 0.0
-    for part in 0..<options.accumulate {
-      recorder.enter(.data)
-      let first = (world.rank * options.accumulate + part) * options.batchSize
-      if let accumulated { try plan.bind(gradients: part == 0 ? optimizer.gradients : accumulated.pointer) }
-      assembler.fill(
-        sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
-        into: plan.inputAddress, labels: plan.labelAddress)
-      recorder.enter(.forward)
-      lossSum += try plan.forward(step: progress.step, firstExample: first)
-      recorder.enter(.backward)
-      try backward(part: part)
+    for lane in 0..<lanes.perRank {
+      laneStatistics.begin(lane: lane)
+      laneLosses[lane] = 0
+      for part in 0..<options.accumulate {
+        recorder.enter(.data)
+        let first = ((lanes.first + lane) * options.accumulate + part) * options.batchSize
+        assembler.fill(
+          sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
+          into: plan.inputAddress, labels: plan.labelAddress)
+        recorder.enter(.forward)
+        laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first)
+        recorder.enter(.backward)
+        try backward(lane: lane, part: part)
+      }
+      laneStatistics.end(lane: lane)
     }
-    // Parts of ranks are summed: with each divided by the global batch, the rule sees the mean.
+    // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
+    for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
     let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, loss: lossSum / Double(globalBatch))
+      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank)
     progress.step += 1
     clock.count(outcome)
-    return StepResult(stop: outcome.stop, lossSum: lossSum, gradientNorm: outcome.gradientNorm)
+    return StepResult(stop: outcome.stop, gradientNorm: outcome.gradientNorm)
   }
 
   /// Backward of one batch: announces gradients as they become final, which is during the last of the batches summed.
-  private func backward(part: Int) throws {
-    let isLast = part == options.accumulate - 1
-    let optimizer = self.optimizer
-    guard part > 0, let accumulated else {
-      return try plan.backward { offset in
-        if isLast { optimizer.announce(finishedFrom: offset) }
-      }
-    }
-    var done = plan.layout.count
+  private func backward(lane: Int, part: Int) throws {
+    let (optimizer, laneGradients) = (optimizer, laneGradients)
+    let destination = laneGradients.destination(lane: lane, batch: part)
+    if !laneGradients.isDirect { try plan.bind(gradients: destination) }
     try plan.backward { offset in
-      optimizer.addGradients(from: accumulated, range: offset..<done)
-      done = offset
-      if isLast { optimizer.announce(finishedFrom: offset) }
+      if laneGradients.add(lane: lane, batch: part, from: offset) { optimizer.announce(finishedFrom: offset) }
     }
   }
 
@@ -339,9 +351,10 @@ public final class Trainer {
   private func reportStep(_ result: StepResult) throws {
     let times = clock.takeInterval(recorder)
     recorder.enter(.summing)
-    let sums = try world.sumInRankOrder([result.lossSum] + times.shares.list)
+    let lossSum = try lanes.sum((0..<lanes.perRank).map { [laneLosses[$0]] }, on: world)[0]
+    let shareSums = try world.sumInRankOrder(times.shares.list)
     recorder.enter(.reporting)
-    let loss = try finite(sums[0] / Double(globalBatch), "the loss")
+    let loss = try finite(lossSum / Double(globalBatch), "the loss")
     try report(
       .step(
         StepMetrics(
@@ -349,7 +362,7 @@ public final class Trainer {
           learningRate: optimizer.rule(ofGroup: loggedGroup).learningRate, gradientNorm: result.gradientNorm,
           imagesPerSecond: times.stepsPerSecond * Double(globalBatch), stepMilliseconds: times.stepMilliseconds,
           exchangeMilliseconds: times.exchangeMilliseconds, waitMilliseconds: times.waitMilliseconds,
-          shares: meanShares(sums.dropFirst(), steps: times.steps), seconds: clock.sinceStart)))
+          shares: meanShares(shareSums, steps: times.steps), seconds: clock.sinceStart)))
   }
 
   private func summary(evaluation: EvaluationMetrics?, stopped: Bool) throws -> SummaryMetrics {
@@ -375,11 +388,14 @@ public final class Trainer {
   private func describe() -> RunSummary {
     let named = groups.filter { !$0.names.isEmpty }
     let ranks = "\(world.size), exchange \(optimizer.exchangeKind.rawValue)"
+    let division =
+      options.lanes == nil
+      ? "batch \(options.batchSize) a rank" : "\(lanes.count) lanes, batch \(options.batchSize) a lane"
     var lines = [
       "data: \(data.training); \(data.test)",
       "network: \(plan.layout.parameterCount) parameters in \(plan.layout.tensors.count) tensors",
       "optimizer: " + named.map { $0.description(amongOthers: groups.count > 1) }.joined(separator: "\n      and "),
-      "ranks: \(ranks); batch \(options.batchSize) a rank, \(globalBatch) in all",
+      "ranks: \(ranks); \(division), \(globalBatch) in all",
       "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
       "run folder: \(checkpoints.folderPath)",
     ]

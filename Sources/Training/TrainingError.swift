@@ -6,6 +6,12 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   case tooFewOutputs(outputs: Int, classes: Int, data: String)
   /// The checkpoint was made with other settings.
   case otherSettings(path: String, setting: String, saved: String, given: String)
+  /// Lanes are not ranks times a power of two.
+  case lanes(lanes: Int, ranks: Int)
+  /// Batches of several ranks are to be normalised together, but a rank has several lanes.
+  case pooledLanes(lanes: Int, ranks: Int)
+  /// The checkpoint was made with another number of lanes, which changes the global batch.
+  case otherLanes(path: String, saved: String, given: String)
   /// A loss or a parameter is not a finite number.
   case diverged(what: String, value: Double, step: Int)
   /// While this run was starting, another job went on with the run it was to continue.
@@ -22,6 +28,13 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   /// The number of oneDNN's threads cannot be set here.
   case threadsFixed(wanted: Int)
 
+  /// For a message about lanes: the numbers of ranks that they can be divided over.
+  private static func rankChoices(_ lanes: Int) -> String {
+    guard lanes > 1 else { return "" }
+    let choices = (0...lanes.trailingZeroBitCount).map { "\(lanes >> $0)" }.reversed().joined(separator: ", ")
+    return ", or start \(choices) \(lanes == 1 ? "rank" : "ranks")"
+  }
+
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
     switch self {
@@ -32,6 +45,17 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case .otherSettings(let path, let setting, let saved, let given):
       return "cannot resume \(path): it was made with \(setting) '\(saved)', this run has '\(given)'; "
         + "use the same flags, or begin a new run from its weights with --initial-weights"
+    case .lanes(let lanes, let ranks):
+      let some = [1, 2, 4].map { "\($0 * ranks)" }.joined(separator: ", ")
+      return "--lanes \(lanes) cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): each rank computes a "
+        + "power of two of lanes, so give \(some), …" + Self.rankChoices(lanes)
+    case .pooledLanes(let lanes, let ranks):
+      return "--batch-statistics global normalises the batches of all ranks together, which \(ranks) "
+        + "\(ranks == 1 ? "rank" : "ranks") with \(lanes) lanes cannot, as a rank computes its lanes one after the "
+        + "other; use as many ranks as lanes, or --batch-statistics rank"
+    case .otherLanes(let path, let saved, let given):
+      return "cannot resume \(path): it was made with \(saved) lanes, this run has \(given); give --lanes \(saved), "
+        + "or begin a new run from its weights with --initial-weights"
     case .diverged(let what, let value, let step):
       return "\(what) is \(value) after step \(step): training diverged, and nothing was saved of it; "
         + "try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"

@@ -23,12 +23,20 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   public var data: String?
 
   /// Examples that one rank computes a gradient of at a time.
-  @Option(help: "Examples per rank and gradient.")
+  @Option(help: "Examples per lane (so per rank, unless --lanes is given) and gradient.")
   public var batchSize: Int = 64
 
   /// Gradients of this many batches are summed before each update.
-  @Option(help: "Batches per rank that are summed before each update.")
+  @Option(help: "Batches per lane that are summed before each update.")
   public var accumulate: Int = 1
+
+  /// Parts that a global batch is divided into; nil: one a rank.
+  @Option(
+    help: """
+      Equal parts of a global batch, divided over the ranks: ranks times a power of two. With the same lanes, any \
+      number of ranks that allows gives the same bits. (default: one a rank)
+      """)
+  public var lanes: Int?
 
   /// Seeds the initial parameters, the order of examples and dropout.
   @Option(help: "Seed of initial weights, order of examples and dropout.")
@@ -99,7 +107,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// Whose examples batch normalisation takes mean and variance of in training.
   @Option(
     help: """
-      What batch normalisation uses in training: statistics of each rank's batch, or of all ranks' batches together: \
+      What batch normalisation uses in training: statistics of each rank's (with --lanes each lane's) batch, or of all \
+      ranks' batches together, which takes a rank per lane: \
       \(BatchStatistics.allValueStrings.joined(separator: "|")).
       """)
   public var batchStatistics: BatchStatistics = .rank
@@ -143,14 +152,18 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   @Option(help: "Who evaluates: \(EvaluateOn.allValueStrings.joined(separator: "|")).")
   public var evaluateOn: EvaluateOn = .all
 
-  /// Averages the outputs for each test image and its mirror image.
-  @Flag(help: "Evaluate each test image and its mirror image, and average their outputs.")
-  public var evaluateMirrored = false
-
-  /// Training batches of each rank that batch normalisation's statistics at x are computed over.
+  /// The views of each test image whose outputs are averaged.
   @Option(
     help: """
-      Training batches a rank from which batch normalisation's statistics at x are computed before each evaluation and \
+      What an evaluation looks at, averaging the outputs: \(EvaluationViews.allValueStrings.joined(separator: "|")): the \
+      image; it and its mirror image; both, also moved by one pixel.
+      """)
+  public var evaluateViews: EvaluationViews = .plain
+
+  /// Training batches of each lane that batch normalisation's statistics at x are computed over.
+  @Option(
+    help: """
+      Training batches a lane from which batch normalisation's statistics at x are computed before each evaluation and \
       checkpoint; 0: use the running ones, which are of y.
       """)
   public var statisticsBatches: Int = 50
@@ -188,6 +201,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--steps", text(steps))
     fingerprint.add("--batch-size", batchSize)
     fingerprint.add("--accumulate", accumulate)
+    fingerprint.add("--lanes", text(lanes))
     fingerprint.add("--last-batch", lastBatch.rawValue)
     fingerprint.add("--optimizer", optimizer.name)
     fingerprint.add("--clip-norm", text(clipNorm))
@@ -196,7 +210,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)
-    fingerprint.add("--evaluate-mirrored", "\(evaluateMirrored)")
+    fingerprint.add("--evaluate-views", evaluateViews.rawValue)
     fingerprint.add("--statistics-batches", statisticsBatches)
     fingerprint.add("--batch-statistics", batchStatistics.rawValue)
     fingerprint.add("--precision", precision.rawValue)
@@ -216,6 +230,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     }
     try require(batchSize >= 1 && batchSize <= 1 << 20, "--batch-size", batchSize, "1 to 1048576")
     try require(accumulate >= 1 && accumulate <= 1 << 20, "--accumulate", accumulate, "1 to 1048576")
+    if let lanes { try require(lanes >= 1 && lanes <= 1 << 20, "--lanes", lanes, "1 to 1048576") }
     if epochs != nil && steps != nil {
       throw ValidationError("--epochs and --steps both say when to stop; give one of them")
     }

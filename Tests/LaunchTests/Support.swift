@@ -86,7 +86,7 @@ final class ScriptPackage {
 }
 
 /// Tests run on threads of libdispatch, which block most signals, and a program that is started inherits that.
-private func withNoSignalBlocked(_ body: () throws -> Void) rethrows {
+func withNoSignalBlocked(_ body: () throws -> Void) rethrows {
   var none = sigset_t()
   var before = sigset_t()
   sigemptyset(&none)

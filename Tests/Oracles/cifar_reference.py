@@ -233,18 +233,22 @@ class VisionTransformer(nn.Module):
 
 
 class WhitenedBlock(nn.Module):
-    """Convolution, max-pooling, normalisation, GELU, and a convolution with normalisation and GELU again."""
+    """Convolution, max-pooling, normalisation, GELU; then convolutions with normalisation and GELU, each added to what
+    it reads."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, convolutions: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.convolutions = convolutions
+        for number in range(1, convolutions + 1):
+            self.add_module(f"conv{number}", nn.Conv2d(inputs if number == 1 else outputs, outputs, 3, padding=1, bias=False))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         images = functional.gelu(self.bn1(functional.max_pool2d(self.conv1(images), 2)), approximate="tanh")
-        return functional.gelu(self.bn2(self.conv2(images)), approximate="tanh")
+        for number in range(2, self.convolutions + 1):
+            convolution, normalisation = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
+            images = images + functional.gelu(normalisation(convolution(images)), approximate="tanh")
+        return images
 
 
 class WhitenedNet(nn.Module):
@@ -257,7 +261,7 @@ class WhitenedNet(nn.Module):
         self.whiten.weight.requires_grad_(False)
         inputs = (32, *widths)
         for index, width in enumerate(widths):
-            setattr(self, f"block{index + 1}", WhitenedBlock(inputs[index], width))
+            setattr(self, f"block{index + 1}", WhitenedBlock(inputs[index], width, 4 if index == 2 else 2))
         self.fc = nn.Linear(widths[-1], CLASS_COUNT, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

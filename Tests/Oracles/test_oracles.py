@@ -41,7 +41,7 @@ class Networks(unittest.TestCase):
                   for name, task in TASKS.items()}
         self.assertEqual(counts, {"mnist": 1_199_882, "resnet20": 272_474, "resnet18": 11_173_962,
                                   "wrn-16-8": 10_961_370, "resnet9": 6_573_120, "vit-tiny": 556_042,
-                                  "whitened": 1_977_952})
+                                  "whitened": 3_158_624})
 
     def test_positions_follow_the_formula(self):
         table = cifar_reference.sine_cosine_positions(8, rows=3, columns=2)

@@ -25,6 +25,8 @@ struct OlderCheckpointTests {
     var values = try #require(settings["values"] as? [String: String])
     let removed = parameters.intersection(values.keys).subtracting(Self.known)
     for name in removed { values[name] = nil }
+    // Nor had it lanes.
+    values["lanes"] = nil
     settings["values"] = values
     state["settings"] = settings
     let counters = try #require(state["counters"] as? [String: Any])

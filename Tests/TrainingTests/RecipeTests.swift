@@ -23,12 +23,12 @@ struct RecipeTests {
   func givenFlagsCount() async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("recipe-\(UUID().uuidString)").path
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    let result = try await run(folder, ["--steps", "2", "--label-smoothing", "0.1", "--no-augment", "--seed", "3"])
+    let result = try await run(folder, ["--steps", "2", "--label-smoothing", "0.05", "--no-augment", "--seed", "3"])
     #expect(result.exitCode == 0, "\(result)")
     #expect(result.standardOutput.contains("not trained: whiten.weight"), "\(result)")
     let values = try settings(in: folder)
     #expect(values["optimizer"] == "adamw-schedulefree" && values["batch-size"] == "4")
-    #expect(values["label-smoothing"] == "0.1" && values["seed"] == "3")
+    #expect(values["label-smoothing"] == "0.05" && values["seed"] == "3")
     #expect(values["data"]?.contains("augmentation") == false)
   }
 

@@ -10,10 +10,11 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
     switch self {
     case .fast:
       [
-        ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "7"),
-        ("--optimizer", "adamw-schedulefree"), ("--learning-rate", "0.008"), ("--weight-decay", "0.05"),
-        ("--warmup-steps", "100"), ("--averaging-power", "1"), ("--label-smoothing", "0.2"),
-        ("--crop-padding", "2"), ("--padding", "reflect"), ("--flip", "alternating"), ("--evaluate-mirrored", ""),
+        ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "12"),
+        ("--optimizer", "adamw-schedulefree"), ("--learning-rate", "0.012"), ("--weight-decay", "0.2"),
+        ("--decay-at", "z"), ("--beta1", "0.85"), ("--warmup-steps", "100"), ("--averaging-power", "1"),
+        ("--label-smoothing", "0.1"),
+        ("--crop-padding", "2"), ("--padding", "reflect"), ("--flip", "alternating"), ("--evaluate-views", "shifted"),
         ("--statistics-batches", "25"), ("--evaluate-every", "0"), ("--checkpoint-every", "0"),
       ]
     }
@@ -22,7 +23,7 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
   /// What a flag that takes no part in a recipe rules out of it.
   private static let excluded = [
     "--steps": ["--epochs"], "--no-augment": ["--crop-padding", "--padding", "--flip"],
-    "--optimizer": ["--learning-rate", "--weight-decay", "--averaging-power"],
+    "--optimizer": ["--learning-rate", "--weight-decay", "--decay-at", "--beta1", "--averaging-power"],
   ]
 
   /// The recipe's flags in front of the given arguments, if these name one. What is given counts: of a flag that is

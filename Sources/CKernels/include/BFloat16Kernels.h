@@ -34,8 +34,6 @@ void fw_tensor_relu(fw_storage storage, const void *src, void *dst, size_t count
 void fw_tensor_relu_backward(
     fw_storage storage, const void *output, const void *diff, float factor, void *dst, size_t count);
 
-/// Reverses each of `rows` rows of `width` elements, in place.
-void fw_mirror_rows(fw_storage storage, void *data, size_t rows, size_t width);
 
 #ifdef __cplusplus
 }

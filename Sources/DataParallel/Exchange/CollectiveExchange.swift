@@ -98,10 +98,15 @@ final class CollectiveExchange: Exchange {
     return GradientPieces(pointers: UnsafePointer(pointers + entry), count: 1)
   }
 
-  func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws {
-    try communicator.sumInRankOrder(
-      UnsafeMutableBufferPointer(start: values, count: count),
-      scratch: UnsafeMutableBufferPointer(start: partials, count: communicator.size * count))
+  func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
+    let total = rows * count
+    try communicator.allGather(
+      UnsafeBufferPointer(start: values, count: total),
+      into: UnsafeMutableBufferPointer(start: partials, count: communicator.size * total))
+    values.update(repeating: 0, count: count)
+    for row in 0..<(communicator.size * rows) {
+      for index in 0..<count { values[index] += partials[row * count + index] }
+    }
   }
 
   func publish(step: Int, bucket: Int) throws {

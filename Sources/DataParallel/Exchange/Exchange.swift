@@ -49,10 +49,16 @@ protocol Exchange: AnyObject {
   /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
   func pieces(step: Int, bucket: Int) throws -> GradientPieces
 
-  /// Replaces each of `count` numbers, at most as many as the exchange was made for, by its sum over the ranks, taken
-  /// in rank order in double precision: the same bits on every rank, in every exchange. As many calls per step as are
-  /// needed, of the same counts on every rank.
-  func sum(_ values: UnsafeMutablePointer<Double>, count: Int) throws
+  /// Adds up rows of numbers over the lanes, in lane order in double precision: the same bits on every rank, in every
+  /// exchange, however many ranks the lanes are divided over. As many calls per step as are needed, of the same sizes
+  /// on every rank.
+  ///
+  /// - Parameters:
+  ///   - values: `rows` rows of `count` numbers, one behind the other; the first receives the sums. In all at most as
+  ///     many numbers as the exchange was made for.
+  ///   - count: numbers to add up.
+  ///   - rows: how many this rank adds to each of them: one per lane, in lane order.
+  func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws
 
   /// Makes this rank's updated slice of `bucket` visible to the others, at the latest when ``finish(step:)`` returns.
   func publish(step: Int, bucket: Int) throws

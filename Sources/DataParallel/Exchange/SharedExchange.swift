@@ -149,15 +149,17 @@ final class SharedExchange: Exchange {
       pointers: UnsafePointer(piecePointers + bucket * communicator.size), count: communicator.size)
   }
 
-  func sum(_ values: UnsafeMutablePointer<Double>, count: Int) {
+  func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) {
     let own = controls[communicator.rank]
-    own.partials(ofSum: sumsTaken).update(from: values, count: count)
+    own.partials(ofSum: sumsTaken).update(from: values, count: rows * count)
     own.partialsReady.store(sumsTaken + 1, ordering: .releasing)
     values.update(repeating: 0, count: count)
     for rank in 0..<communicator.size {
       wait(for: controls[rank].partialsReady, toReach: sumsTaken + 1)
       let partials = controls[rank].partials(ofSum: sumsTaken)
-      for index in 0..<count { values[index] += partials[index] }
+      for row in 0..<rows {
+        for index in 0..<count { values[index] += partials[row * count + index] }
+      }
     }
     sumsTaken += 1
   }

@@ -149,7 +149,7 @@ func checkInitialWeights(root: String, on world: Communicator) throws {
 func checkMirroring(root: String, on world: Communicator) throws {
   var runs: [Run] = []
   for (index, mirrored) in [false, true].enumerated() {
-    for flag in [[], ["--evaluate-mirrored"]] {
+    for flag in [[], ["--evaluate-views", "mirrored"]] {
       runs.append(
         try train(
           "mirror-\(index)-\(flag.count)", ["--steps", "4"] + flag, data: makeData(mirrored: mirrored), root: root,

@@ -1,8 +1,8 @@
 import Neural
 import Testing
 
-/// Evaluation of images and their mirror images.
-@Suite struct MirrorTests {
+/// Evaluation with the outputs of several views averaged.
+@Suite struct EvaluationViewTests {
   private let model = Sequential(input: [3, 5, 7]) {
     Convolution("conv1", channels: 7, kernel: 3, padding: 1, bias: false)
     BatchNorm("bn1")
@@ -17,25 +17,35 @@ import Testing
   func logitsAreTheMeans(_ precision: Precision) throws {
     let harness = try Harness(model, batchSize: 5, options: PlanOptions(labelSmoothing: 0.1, precision: precision))
     try harness.step()
-    let mirrored = harness.input.indices.map { (index: Int) -> Float in
-      let (row, column) = index.quotientAndRemainder(dividingBy: 7)
-      return harness.input[row * 7 + 6 - column]
-    }
-    func logits(_ input: [Float]) throws -> [Float] {
+    let inputs = [
+      harness.input,
+      harness.input.indices.map { (index: Int) -> Float in
+        let (row, column) = index.quotientAndRemainder(dividingBy: 7)
+        return harness.input[row * 7 + 6 - column]
+      },
+      harness.input.map { $0 * 0.5 },
+    ]
+    let logits = try inputs.map { (input: [Float]) -> [Float] in
       try harness.plan.fillInput(input)
       _ = try harness.plan.evaluate(count: 5)
       return Array(harness.plan.logits)
     }
-    let (plain, other) = (try logits(harness.input), try logits(mirrored))
-    #expect(plain != other)
-    let expected = zip(plain, other).map { ($0 + $1) / 2 }
-    let reversed = Array(harness.plan.inputBytes)
-    try harness.plan.fillInput(harness.input)
+    #expect(logits[0] != logits[1] && logits[1] != logits[2])
+    let weights: [Float] = [0.25, 0.25, 0.5]
+    let expected = logits[0].indices.map { (index: Int) -> Float in
+      var sum: Float = 0
+      for view in weights.indices { sum += weights[view] * logits[view][index] }
+      return sum
+    }
     // The labels of all but the first three are never looked at.
     harness.plan.labels[3] = -1
-    let result = try harness.plan.evaluate(count: 3, mirrored: true)
+    var order: [Int] = []
+    let result = try harness.plan.evaluate(count: 3, weights: weights) { view in
+      order.append(view)
+      try harness.plan.fillInput(inputs[view])
+    }
+    #expect(order == [0, 1, 2])
     #expect(Array(harness.plan.logits) == expected)
-    #expect(Array(harness.plan.inputBytes) == reversed)
     // Of the mean logits, not the mean of the losses.
     var (lossSum, correct) = (0.0, 0)
     for example in 0..<3 {
@@ -51,9 +61,10 @@ import Testing
     _ = try harness.step()
   }
 
-  @Test func onlyImagesCanBeMirrored() throws {
-    let harness = try Harness(Sequential(input: [4]) { Dense("fc", 3) }, batchSize: 2)
-    let error = #expect(throws: PlanError.self) { try harness.plan.evaluate(count: 2, mirrored: true) }
-    #expect(error?.description.contains("mirrored") == true && error?.description.contains("images") == true)
+  @Test func oneViewIsThePlainEvaluation() throws {
+    let harness = try Harness(model, batchSize: 3)
+    let plain = try harness.plan.evaluate(count: 3)
+    let viewed = try harness.plan.evaluate(count: 3, weights: [1]) { _ in }
+    #expect(plain == viewed)
   }
 }

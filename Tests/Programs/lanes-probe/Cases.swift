@@ -1,0 +1,97 @@
+import Datasets
+import Neural
+import Training
+
+/// A network, its data and the flags that it is trained with.
+struct Case: Sendable {
+  let name: String
+  let network: Sequential
+  let flags: [String]
+
+  /// Images of the network's shape, of as many classes as it has outputs at most.
+  func data() throws -> TrainingData {
+    let shape = network.input
+    func set(_ name: String, _ count: Int, _ seed: Int) throws -> LabeledImages {
+      let labels = (0..<count).map { UInt8(($0 &* 7 &+ seed) % 3) }
+      let size = shape[0] * shape[1] * shape[2]
+      let images = (0..<count).flatMap { image in
+        (0..<size).map { element -> UInt8 in
+          let isBright = element / shape[2] % 3 == Int(labels[image])
+          return UInt8((isBright ? 90 : 0) + (image &* 131 &+ element &* 29 &+ image &* element &+ seed) % 150)
+        }
+      }
+      return try LabeledImages(
+        name: name, images: images, labels: labels, channels: shape[0], height: shape[1], width: shape[2],
+        classCount: 3)
+    }
+    return TrainingData(
+      training: try set("training set", 97, 1), test: try set("test set", 23, 2),
+      normalization: shape[0] == 1 ? .mnist : .cifar10, augmentation: Augmentation(cropPadding: 1, flip: .random))
+  }
+}
+
+/// Normalisations behind a convolution, in a block and in its shortcut, and dropout.
+private let normalized = Sequential(input: [3, 6, 6]) {
+  Convolution("conv1", channels: 4, kernel: 3, padding: 1, bias: false)
+  BatchNorm("bn1")
+  ReLU()
+  Residual {
+    Convolution("block.conv", channels: 8, kernel: 3, stride: 2, padding: 1, bias: false)
+    BatchNorm("block.bn")
+  } shortcut: {
+    Convolution("block.shortcut.0", channels: 8, kernel: 1, stride: 2, bias: false)
+    BatchNorm("block.shortcut.1")
+  }
+  ReLU()
+  Dropout(0.1)
+  GlobalAveragePool()
+  Dense("fc", 4)
+}
+
+private let dense = Sequential(input: [1, 5, 5]) {
+  Flatten()
+  Dense("in", 33)
+  ReLU()
+  Dropout(0.3)
+  Dense("out", 3)
+}
+
+/// Quick ones; batch sizes have no common factor with the number of lanes.
+let smallCases = [
+  Case(name: "dense", network: dense, flags: ["--batch-size", "3"]),
+  Case(name: "clipped", network: dense, flags: ["--batch-size", "5", "--accumulate", "2", "--clip-norm", "0.05"]),
+  Case(
+    name: "loss-and-sums", network: dense,
+    flags: ["--batch-size", "7", "--optimizer", "schedulefree-plus", "--clip-norm", "0.5"]),
+  Case(
+    name: "loss-and-sums-flat", network: dense,
+    flags: ["--batch-size", "1", "--optimizer", "schedulefree-plus", "--accumulate", "3", "--exchange", "flat"]),
+  Case(
+    name: "groups", network: dense,
+    flags: [
+      "--batch-size", "2", "--no-decay", "*.bias", "--learning-rate-factor", "out*=0.5", "--freeze", "in*=2",
+      "--clip-norm", "0.1", "--last-batch", "wrap",
+    ]),
+  Case(
+    name: "normalized", network: normalized,
+    flags: ["--batch-size", "3", "--accumulate", "2", "--statistics-batches", "2"]),
+  Case(
+    name: "normalized-flat", network: normalized,
+    flags: ["--batch-size", "2", "--exchange", "flat", "--statistics-batches", "0", "--evaluate-mirrored"]),
+]
+
+/// The networks of the examples.
+let largeCases = [
+  Case(name: "mnist", network: Models.mnist(), flags: ["--batch-size", "3", "--clip-norm", "0.5"]),
+  Case(
+    name: "mnist-bfloat16", network: Models.mnist(),
+    flags: ["--batch-size", "2", "--precision", "bfloat16", "--exchange", "flat"]),
+  Case(name: "resnet20", network: Models.resNet20(), flags: ["--batch-size", "2", "--statistics-batches", "2"]),
+  Case(
+    name: "resnet20-bfloat16", network: Models.resNet20(),
+    flags: ["--batch-size", "3", "--accumulate", "2", "--precision", "bfloat16", "--statistics-batches", "2"]),
+  Case(name: "vit-tiny", network: Models.vitTiny(), flags: ["--batch-size", "3"]),
+  Case(
+    name: "vit-tiny-bfloat16", network: Models.vitTiny(),
+    flags: ["--batch-size", "1", "--accumulate", "2", "--precision", "bfloat16", "--exchange", "flat"]),
+]
