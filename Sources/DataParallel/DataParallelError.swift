@@ -36,6 +36,14 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   /// Memory for an arena or a shard could not be had.
   case outOfMemory(byteCount: Int, what: String)
 
+  /// Whether this tells of a step that met something that is not a finite number.
+  var isNonFinite: Bool {
+    switch self {
+    case .nonFiniteGradient, .nonFiniteTotal, .nonFiniteLoss: true
+    default: false
+    }
+  }
+
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
     switch self {
