@@ -130,8 +130,8 @@ public final class Trainer {
       elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset), laneCount: lanes.count)
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      clipNorm: options.clipNorm, largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
-      recorder: watch.recorder)
+      between: options.betweenNodes.options, clipNorm: options.clipNorm,
+      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1, recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -155,8 +155,8 @@ public final class Trainer {
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
-        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, lanes: lanes,
-        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
+        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
+        lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
@@ -255,6 +255,7 @@ public final class Trainer {
     recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
+    let optimizer = optimizer
     for lane in 0..<lanes.perRank {
       laneStatistics.begin(lane: lane)
       laneLosses[lane] = 0
@@ -265,7 +266,11 @@ public final class Trainer {
           sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
           into: plan.inputAddress, labels: plan.labelAddress)
         recorder.enter(.forward)
-        laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first)
+        // What other nodes send of y may still be on its way; each layer waits for its own.
+        laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first) {
+          try optimizer.awaitParameters(upTo: $0)
+        }
+        try optimizer.awaitExchange()
         recorder.enter(.backward)
         try backward(lane: lane, part: part)
       }
@@ -274,7 +279,7 @@ public final class Trainer {
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
     let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank)
+      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
     progress.step += 1
     clock.count(outcome)
     return StepResult(stop: outcome.stop, gradientNorm: outcome.gradientNorm)
@@ -387,7 +392,7 @@ public final class Trainer {
 
   private func describe() -> RunSummary {
     let named = groups.filter { !$0.names.isEmpty }
-    let ranks = "\(world.size), exchange \(optimizer.exchangeKind.rawValue)"
+    let ranks = "\(world.size), exchange \(optimizer.exchangeLabel)"
     let division =
       options.lanes == nil
       ? "batch \(options.batchSize) a rank" : "\(lanes.count) lanes, batch \(options.batchSize) a lane"

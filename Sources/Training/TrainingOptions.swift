@@ -123,6 +123,10 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   @Option(help: "How gradients travel: \(ExchangeKind.allValueStrings.joined(separator: "|")).")
   public var exchange: ExchangeKind = .shared
 
+  /// How the shared exchange goes between nodes.
+  @OptionGroup(title: "Between nodes")
+  public var betweenNodes: BetweenNodesFlags
+
   /// oneDNN's threads in each process; nil: what the environment says.
   @Option(
     help: """
@@ -207,6 +211,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--clip-norm", text(clipNorm))
     fingerprint.add("--exchange", exchange.rawValue)
     fingerprint.add("--stall-timeout", stallTimeout)
+    for (name, value) in betweenNodes.settings { fingerprint.add(name, value) }
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)

@@ -6,8 +6,10 @@ import MPI
 /// Each rank holds the whole of y and of its gradients. The flat path sends every piece of a bucket to the owner of
 /// its slice (`MPI_Alltoallv`), who sums the pieces in the fixed tree, and returns updated slices with
 /// `MPI_Allgatherv`. The all-reduce path lets MPI sum whole buckets instead, in an order of MPI's choosing.
-final class CollectiveExchange: Exchange {
+final class CollectiveExchange: SteppedExchange {
   let kind: ExchangeKind
+  var label: String { kind.rawValue }
+  var fillsParameters: Bool { true }
   var gradients: UnsafeMutablePointer<Float> { gradientArena.pointer }
   var parameters: UnsafeMutablePointer<Float> { parameterArena.pointer }
   var waitSeconds = 0.0
@@ -119,7 +121,7 @@ final class CollectiveExchange: Exchange {
 
   func finish(step: Int) -> Bool { stopAgreed }
 
-  func shareParameters(_ write: () -> Void) throws {
+  func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
     write()
     for bucket in layout.buckets.indices { try publish(step: 0, bucket: bucket) }
   }

@@ -21,8 +21,10 @@ import MPI
 /// which a rank stores only after it has read the partials of sum n.
 ///
 /// The counters only grow, so a rank that has gone on to the next step cannot be mistaken for one that has not arrived.
-final class SharedExchange: Exchange {
+final class SharedExchange: SteppedExchange {
   let kind = ExchangeKind.shared
+  var label: String { kind.rawValue }
+  var fillsParameters: Bool { communicator.rank == 0 }
   let gradients: UnsafeMutablePointer<Float>
   let parameters: UnsafeMutablePointer<Float>
   var waitSeconds = 0.0
@@ -176,7 +178,7 @@ final class SharedExchange: Exchange {
     return stop
   }
 
-  func shareParameters(_ write: () -> Void) throws {
+  func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
     // The fences make the plain reads and writes on both sides of MPI's barrier ordered for certain: MPI promises
     // that for memory in windows only together with its own synchronisation calls.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
