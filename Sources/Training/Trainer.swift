@@ -131,8 +131,7 @@ public final class Trainer {
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
       between: options.betweenNodes.options, clipNorm: options.clipNorm, nonFinite: options.onNonfinite.steps,
-      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
-      recorder: watch.recorder)
+      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1, recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -158,8 +157,7 @@ public final class Trainer {
       ? nil
       : Evaluator(
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
-        lanes: lanes,
-        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
+        lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)

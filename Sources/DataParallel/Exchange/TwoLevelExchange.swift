@@ -271,7 +271,7 @@ final class TwoLevelExchange: Exchange {
     connection.worker.isAwaited.store(true, ordering: .relaxed)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
-      recorder.main.enter(phaseBefore)
+      recorder.main.resume(phaseBefore)
       waitSeconds += monotonicSeconds() - start
     }
     var spins = 0
