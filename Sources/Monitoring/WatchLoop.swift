@@ -45,9 +45,10 @@ final class WatchLoop {
     monitors = configuration.socket == nil || other.rank == 0 ? [peers[0]] : [peers[0], other]
     let tick = min(1, configuration.timeout / 16)
     self.tick = tick
-    // Who knows most speaks first. All are done before the time is up.
+    // Before the time is up, so that mpirun can end the rest within it. Who knows most speaks first.
     let place = monitors.firstIndex { $0.rank == own.rank } ?? 2
-    judge = StallJudge(limit: configuration.timeout - tick * Double(5 - place))
+    let reserve = min(Double(Self.patience) + 2, configuration.timeout / 4)
+    judge = StallJudge(limit: configuration.timeout - reserve + tick * Double(place))
   }
 
   private var isMonitor: Bool { monitors.contains { $0.rank == own.rank } }
@@ -229,26 +230,32 @@ final class WatchLoop {
   private func end(_ verdict: Verdict, _ views: [RankView]) {
     let isSpeaker = configuration.records[0].verdict
       .compareExchange(expected: 0, desired: 1, ordering: .relaxed).exchanged
-    guard isSpeaker else { return endSilently() }
+    guard isSpeaker else { endSilently() }
     say(report(views).lines(for: verdict))
     for _ in 0..<3 { sendHeartbeats(at: monotonicNanoseconds(), .end) }
     exitProcess()
   }
 
   /// mpirun ends the job when a process ends with such a code. But where a host is cut off it then waits for that
-  /// host's daemon, and the daemon for it: so they are given a few seconds, and
-  /// killed (asked to end, mpirun of Open MPI 4.1 says that it is ending already).
+  /// host's daemon, and the daemon for it: so both are given a few seconds, and killed, as are ranks of this node that
+  /// nobody else has ended by then. (Asked to end, mpirun of Open MPI 4.1 says that it is ending already.)
   private func exitProcess() -> Never {
     let parent = getppid()
     let name = (try? String(contentsOfFile: "/proc/\(parent)/comm", encoding: .utf8)) ?? ""
     let launchers = ["mpirun", "mpiexec", "orterun", "orted", "prterun", "prted"]
-    if launchers.contains(where: { name.hasPrefix($0) }) { fw_kill_after(parent, 3) }
+    if launchers.contains(where: { name.hasPrefix($0) }) {
+      let processes = [parent] + local.map(\.process).filter { $0 != own.process }
+      fw_kill_after(processes, Int32(processes.count), Self.patience)
+    }
     _exit(Watchdog.exitCode)
   }
 
   /// Another rank ends the job and says why. Should it not come to that, this one ends too.
-  private func endSilently() {
+  private func endSilently() -> Never {
     _ = poll(nil, 0, 3000)
     exitProcess()
   }
+
+  /// Seconds that mpirun has to end the job.
+  private static let patience: UInt32 = 8
 }
