@@ -7,7 +7,8 @@ extension ShardedOptimizer {
   /// Fills the parameters once before training: `fill` is called with the arena on one rank per arena (every rank of
   /// a private arena, one rank of a shared one) and must write the same values on each.
   public func initializeParameters(_ fill: (UnsafeMutablePointer<Float>) throws -> Void) throws {
-    if exchange.kind != .shared || communicator.rank == 0 {
+    try awaitExchange()
+    if exchange.fillsParameters {
       try communicator.agree(on: "initial parameters") { try fill(exchange.parameters) }
     } else {
       try communicator.agree(on: "initial parameters") {}
@@ -19,6 +20,7 @@ extension ShardedOptimizer {
   /// Starts the state from the parameters in the arena: z and x (or a method's own copy) become them, moments become
   /// zero.
   public func adoptParameters() throws {
+    try awaitExchange()
     for (slot, array) in zip(rule.stateSlots, state) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
         switch slot.initial {
@@ -36,7 +38,7 @@ extension ShardedOptimizer {
   /// ``restoreGradientPoint()`` must follow before the next step.
   public func writeEvaluationPoint() throws {
     let source = state[rule.evaluationSlot]
-    try exchange.shareParameters {
+    try exchange.shareParameters(.evaluation) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {
         (exchange.parameters + slice.lowerBound).update(from: source.pointer + offset, count: slice.count)
       }
@@ -45,19 +47,14 @@ extension ShardedOptimizer {
 
   /// Writes y, computed from the state, into the parameter arena of every rank: the same bits that the last step wrote.
   public func restoreGradientPoint() throws {
-    try exchange.shareParameters {
-      for index in segments.indices {
-        let segment = segments[index]
-        rules[segment.group].writeGradientPoint(
-          state: segment.state, y: exchange.parameters + segment.start, count: segment.count)
-      }
-    }
+    try exchange.shareParameters(.gradient) { update.writeGradientPoint() }
   }
 
   /// Gathers one state array on rank `root`, in arena order.
   ///
   /// - Returns: `layout.elementCount` floats on `root`, nil elsewhere.
   public func gatherState(slot: Int, root: Int = 0) throws -> AlignedBuffer? {
+    try awaitExchange()
     let shards = (0..<communicator.size).map { layout.shard(rank: $0, of: communicator.size) }
     let counts = shards.map(\.count)
     var offsets: [Int] = []
@@ -100,6 +97,7 @@ extension ShardedOptimizer {
       throw DataParallelError.wrongElementCount(
         what: "a saved state array", expected: layout.elementCount, found: arena.count)
     }
+    try awaitExchange()
     try restore(counters)
     for (arena, array) in zip(arenas, state) {
       for (slice, offset) in zip(shard.slices, shard.offsets) {

@@ -13,6 +13,11 @@ public struct StepOutcome: Sendable {
   public var exchangeSeconds: Double
   /// The norm of the whole gradient before clipping, where it was needed; else nil.
   public var gradientNorm: Double?
+  /// A loss, or something that the update left in y, is not a finite number; the same on every rank. See
+  /// ``NonFiniteSteps/reported``.
+  public var isNonFinite = false
+  /// Why nothing was updated, in a step that was skipped; nil in all others. The same on every rank.
+  public var skipped: DataParallelError?
 }
 
 /// The data-parallel step: gradients computed at y on every rank are summed, each rank applies the update rule to its
@@ -30,20 +35,22 @@ public struct StepOutcome: Sendable {
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
 /// ranks. A rank that computes several lanes (``BucketLayout/laneCount``) adds up their gradients itself, in the fixed
-/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)``. A
-/// step allocates nothing. After an `MPIError` ranks may have come apart, and the
-/// object must not be used any more.
+/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
+/// ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the object
+/// must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
   /// The exchange in use; ``ExchangeKind/flat`` may stand in for ``ExchangeKind/shared``, see ``exchangeNote``.
   public var exchangeKind: ExchangeKind { exchange.kind }
+  /// The exchange in use, in words for people: also whether it is in two levels, and with what between nodes.
+  public var exchangeLabel: String { exchange.label }
   /// Why another exchange is in use than the one asked for, in words for people; nil if it is the same.
   public let exchangeNote: String?
   /// How the arena is cut.
   public let layout: BucketLayout
   /// What this rank owns.
-  public let shard: Shard
+  public var shard: Shard { update.shard }
   /// Lanes whose gradients this rank adds up, a power of two.
   public let lanesPerRank: Int
   /// The rule of the first parameter group, and of all parameters where there is no other.
@@ -51,7 +58,7 @@ public final class ShardedOptimizer {
   /// The rule of one parameter group, 0 ..< ``groupCount``, as it is after the last step.
   public func rule(ofGroup group: Int) -> any UpdateRule { rules[group] }
   /// How many parameter groups there are.
-  public let groupCount: Int
+  public var groupCount: Int { update.groupCount }
   /// Steps finished since the start of the run: a restored optimizer counts on.
   public internal(set) var step = 0
 
@@ -66,24 +73,37 @@ public final class ShardedOptimizer {
 
   let communicator: Communicator
   let exchange: any Exchange
-  /// The shard of each state array, one per slot of the rules.
-  let state: [AlignedBuffer]
-  let segments: SegmentTable
-  /// One rule per parameter group; ``groupCount`` of them, owned by this object. Not an array, whose elements are
-  /// copied to be read, which allocates in debug builds and makes the next change of a rule allocate in all.
-  let rules: UnsafeMutablePointer<any UpdateRule>
+  /// The exchange, where it begins when backward has finished; nil where it is ``twoLevel``.
+  private let stepped: (any SteppedExchange)?
+  /// The exchange, where a thread of its own drives it while this one computes.
+  private let twoLevel: TwoLevelExchange?
+  /// The arithmetic of a step. The communication thread's while it is at work, see ``TwoLevelExchange``.
+  let update: ShardUpdate
+  var state: [AlignedBuffer] { update.state }
+  var segments: SegmentTable { update.segments }
+  var rules: UnsafeMutablePointer<any UpdateRule> { update.rules }
+  var joinsAfter: UnsafeMutablePointer<Int> { update.joinsAfter }
 
   private let clipNorm: Double?
-  let joinsAfter: UnsafeMutablePointer<Int>
-  /// The summed gradient of the shard, needed only where something must be known of all of it before the update.
-  private let reducedGradient: AlignedBuffer?
-  private let streamsY: Bool
   private let globalSums: [GlobalSum]
   private let sumCount: Int
   private let sumCapacity: Int
   private let usesLoss: Bool
+  /// Whether steps with something that is not finite are skipped.
+  private let skips: Bool
+  /// Whether losses are added up over the lanes before an update.
+  private let sumsLosses: Bool
+  /// The last update of this rank left something that is not finite, which is still to be voted on.
+  private var hasFoundNonFinite = false
+  /// This rank's votes in the step at hand, and those of all ranks in the step that was given up last.
+  private var votes = StepVotes()
+  private var abandonedVotes = StepVotes()
+  /// Whether something must be known of all gradients before an update begins.
+  private let isDeferred: Bool
+  /// Whether buckets are exchanged while backward goes on.
+  private let overlaps: Bool
   /// This step's ``globalSums`` and behind them the loss, one row per lane and at last the total in the first: room
-  /// for ``maximumSumCount`` numbers a lane, owned by this object.
+  /// for ``maximumSumCount`` numbers and a loss a lane, owned by this object.
   private let totals: UnsafeMutablePointer<Double>
   /// Steps finished by this object: exchanges count from here, whatever step a resumed run is at.
   private var exchangeStep = 0
@@ -95,21 +115,24 @@ public final class ShardedOptimizer {
   ///   - communicator: the ranks that train together.
   ///   - layout: how the flat arena of parameters is cut.
   ///   - rule: the update rule, with its counters at the start.
-  ///   - exchange: how gradients travel. The shared exchange gives way to the flat one where ranks are on several
-  ///     nodes or shared memory cannot be had.
+  ///   - exchange: how gradients travel. The shared exchange gives way to the flat one where nodes hold unequal numbers
+  ///     of ranks or shared memory cannot be had.
+  ///   - between: how the shared exchange goes between nodes.
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
+  ///   - nonFinite: what becomes of steps with something that is not finite.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   ///   - recorder: is told what each step does, for watchdogs, summaries and timelines.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    clipNorm: Double? = nil, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil,
+    nonFinite: NonFiniteSteps = .reported, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
-      groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, clipNorm: clipNorm,
-      largestSum: largestSum, recorder: recorder)
+      groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, between: options,
+      clipNorm: clipNorm, nonFinite: nonFinite, largestSum: largestSum, recorder: recorder)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -119,32 +142,45 @@ public final class ShardedOptimizer {
   ///   - layout: how the flat arena of parameters is cut.
   ///   - groups: rules and the arena elements they are for, the same on every rank.
   ///   - exchange: how gradients travel, as above.
+  ///   - between: how the shared exchange goes between nodes.
   ///   - clipNorm: the largest Euclidean norm of the gradient of all groups that have joined. Nil: no clipping. The
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
+  ///   - nonFinite: what becomes of steps with something that is not finite.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    clipNorm: Double? = nil, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil,
+    nonFinite: NonFiniteSteps = .reported, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
     let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
-    let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
-    let (exchange, note) = try Self.makeExchange(
-      kind, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
-    let shard = layout.shard(rank: communicator.rank, of: communicator.size)
-    let state = try rule.stateSlots.map { try AlignedBuffer(count: shard.count, for: "the shard of \($0.name)") }
+    // A rule's sums, and a loss that it may not ask for.
+    let rowCapacity = maximumSumCount + 1
+    let sumCapacity = max(lanesPerRank * rowCapacity, largestSum)
+    let (exchange, note) = try ExchangeChoice.make(
+      kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity,
+      recorder: recorder)
     globalSums = rule.globalSums
     sumCount = rule.globalSums.count
     usesLoss = rule.usesLoss
-    let arenaCount = (exchange.kind == .shared ? communicator.size : 1) + 1 + state.count
-    streamsY = CachePolicy.streamsY(byteCount: arenaCount * layout.elementCount * MemoryLayout<Float>.stride)
-    let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty
-    reducedGradient = try needsWholeGradient ? AlignedBuffer(count: shard.count, for: "the summed gradient") : nil
+    let twoLevel = exchange as? TwoLevelExchange
+    skips = nonFinite == .skipped
+    sumsLosses = rule.usesLoss || skips
+    let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty || skips
+    isDeferred = needsWholeGradient || rule.usesLoss
+    let arenaCount = (exchange.kind == .shared ? communicator.size : 1) + 1 + rule.stateSlots.count
+    update = try ShardUpdate(
+      layout: layout, shard: layout.shard(rank: communicator.rank, of: communicator.size), groups: groups,
+      parameters: exchange.parameters,
+      // What is to be sent to other nodes is read again at once.
+      streamsY: twoLevel == nil
+        && CachePolicy.streamsY(byteCount: arenaCount * layout.elementCount * MemoryLayout<Float>.stride),
+      keepsGradient: needsWholeGradient || (twoLevel != nil && rule.usesLoss))
     self.recorder = recorder
     recorder.prepare(bucketCount: layout.buckets.count)
     self.communicator = communicator
@@ -153,27 +189,16 @@ public final class ShardedOptimizer {
     self.layout = layout
     self.clipNorm = clipNorm
     self.exchange = exchange
-    self.exchangeNote = note
-    self.shard = shard
-    self.state = state
-    segments = SegmentTable(groups: groups, shard: shard, state: state)
-    groupCount = groups.count
-    rules = .allocate(capacity: groups.count)
-    joinsAfter = .allocate(capacity: groups.count)
-    for (index, group) in groups.enumerated() {
-      (rules + index).initialize(to: group.rule)
-      (joinsAfter + index).initialize(to: group.joinsAfter)
-    }
-    totals = .allocate(capacity: lanesPerRank * maximumSumCount)
-    totals.initialize(repeating: 0, count: lanesPerRank * maximumSumCount)
+    self.twoLevel = twoLevel
+    stepped = exchange as? any SteppedExchange
+    overlaps = options.overlaps
+    exchangeNote = note
+    totals = .allocate(capacity: lanesPerRank * rowCapacity)
+    totals.initialize(repeating: 0, count: lanesPerRank * rowCapacity)
+    try twoLevel?.start(update, isDeferred: isDeferred)
   }
 
-  deinit {
-    rules.deinitialize(count: groupCount)
-    rules.deallocate()
-    joinsAfter.deallocate()
-    totals.deallocate()
-  }
+  deinit { totals.deallocate() }
 
   /// Gives the node's shared memory back, before the program ends; no pointer and no method may be used afterwards.
   /// Collective. Without this the memory stays until MPI is finalised, whether this object lives or not: freeing it
@@ -181,29 +206,6 @@ public final class ShardedOptimizer {
   ///
   /// - Throws: `MPIError`.
   public func close() throws { try exchange.close() }
-
-  private static func makeExchange(
-    _ kind: ExchangeKind, communicator: Communicator, layout: BucketLayout, sumCapacity: Int
-  ) throws -> (any Exchange, String?) {
-    var note: String?
-    if kind == .shared {
-      let node = try communicator.splitByNode()
-      if try communicator.allReduceMin(node.size) == communicator.size {
-        do {
-          return (try SharedExchange(node: node, layout: layout, sumCapacity: sumCapacity), nil)
-        } catch let error as SharedWindowError {
-          note = "using the flat exchange: \(error)"
-        }
-      } else {
-        note = "using the flat exchange: the \(communicator.size) ranks run on several nodes"
-      }
-      try node.free()
-    }
-    let collective: ExchangeKind = kind == .shared ? .flat : kind
-    let made = try CollectiveExchange(
-      kind: collective, communicator: communicator, layout: layout, sumCapacity: sumCapacity)
-    return (made, note)
-  }
 
   // MARK: - Sums
 
@@ -234,13 +236,36 @@ public final class ShardedOptimizer {
   /// will not read the parameters there again before the step ends. Offsets only go down within a step; 0 announces
   /// everything.
   public func announce(finishedFrom offset: Int) {
+    guard overlaps || twoLevel == nil else { return }
+    // Only a communication thread that has failed throws here, and throws again in `finishStep`.
+    try? announce(from: offset)
+  }
+
+  private func announce(from offset: Int) throws {
     var announced = bucketsAnnounced
     while announced < layout.buckets.count, layout.buckets[announced].lowerBound >= offset { announced += 1 }
     guard announced > bucketsAnnounced else { return }
+    if bucketsAnnounced == 0, let twoLevel {
+      // From here to the step's end the rules are the communication thread's.
+      try twoLevel.awaitQuiet()
+      hasFoundNonFinite = update.takeNonFinite() || hasFoundNonFinite
+      update.turn(toStepAfter: step)
+      if !isDeferred { update.beginRules(StepTotals()) }
+    }
     recorder.announce(buckets: bucketsAnnounced, announced)
     bucketsAnnounced = announced
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
+
+  /// Returns when the parameters at offsets below `end` can be read, after a step that did not await them.
+  ///
+  /// - Throws: what the communication thread has met.
+  public func awaitParameters(upTo end: Int) throws { try twoLevel?.awaitParameters(upTo: end) }
+
+  /// Returns when all parameters can be read and gradients written, after a step that did not await its parameters.
+  ///
+  /// - Throws: what the communication thread has met.
+  public func awaitExchange() throws { try twoLevel?.awaitQuiet() }
 
   /// Sums gradients over the ranks, updates this rank's shard, and returns when every rank's new y can be read.
   ///
@@ -248,100 +273,151 @@ public final class ShardedOptimizer {
   ///   - stopRequested: this rank wishes that training stops after this step.
   ///   - loss: this rank's part of the loss at y, for rules that use it; others do not look at it. Parts are
   ///     **summed** over the ranks, as gradients are: a caller whose loss is a mean over its own examples scales it by
-  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives
-  ///     the loss of each, with ``finishStep(stopRequested:laneLosses:)``.
+  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives the loss of
+  ///     each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
+  ///   - awaitsParameters: false where the caller asks for parameters as it comes to need them: with
+  ///     ``awaitParameters(upTo:)`` before it reads any, and with ``awaitExchange()`` before it writes gradients. What
+  ///     is on its way between nodes then goes on while the next forward pass computes. The other methods of this
+  ///     object wait by themselves.
   /// - Returns: whether some rank asked to stop, and where time went.
   /// - Throws: `MPIError`; ``DataParallelError/lossMissing(rule:)`` before anything is exchanged;
   ///   ``DataParallelError/nonFiniteGradient(norm:step:)``, ``DataParallelError/nonFiniteTotal(name:value:step:)`` and
   ///   ``DataParallelError/nonFiniteLoss(value:step:)`` on every rank, if clipping or the rule meets such a norm, sum
-  ///   or loss. The parameters and the state are then as they were, and another step may follow.
-  public func finishStep(stopRequested: Bool, loss: Double? = nil) throws -> StepOutcome {
-    guard let loss, lanesPerRank == 1 else { return try finishStep(stopRequested: stopRequested, laneLosses: nil) }
-    return try withUnsafePointer(to: loss) { try finishStep(stopRequested: stopRequested, laneLosses: $0) }
+  ///   or loss. The parameters and the state are then as they were, and another step may follow. With
+  ///   ``NonFiniteSteps/skipped`` none of the three is thrown; they come as ``StepOutcome/skipped``.
+  public func finishStep(
+    stopRequested: Bool, loss: Double? = nil, awaitsParameters: Bool = true
+  ) throws -> StepOutcome {
+    guard let loss, lanesPerRank == 1 else {
+      return try finishStep(stopRequested: stopRequested, laneLosses: nil, awaitsParameters: awaitsParameters)
+    }
+    return try withUnsafePointer(to: loss) {
+      try finishStep(stopRequested: stopRequested, laneLosses: $0, awaitsParameters: awaitsParameters)
+    }
   }
 
-  /// As ``finishStep(stopRequested:loss:)``, with the loss of each of this rank's lanes.
+  /// As ``finishStep(stopRequested:loss:awaitsParameters:)``, with the loss of each of this rank's lanes.
   ///
   /// - Parameters:
   ///   - stopRequested: as above.
   ///   - laneLosses: ``lanesPerRank`` numbers, each the part of one lane, in lane order; nil for rules that do not use
-  ///     the loss. They are added up over all lanes in lane order.
-  public func finishStep(stopRequested: Bool, laneLosses: UnsafePointer<Double>?) throws -> StepOutcome {
+  ///     the loss, and then nobody looks whether it is finite. They are added up over all lanes in lane order.
+  ///   - awaitsParameters: as above.
+  public func finishStep(
+    stopRequested: Bool, laneLosses: UnsafePointer<Double>?, awaitsParameters: Bool = true
+  ) throws -> StepOutcome {
     let start = monotonicSeconds()
     if usesLoss && laneLosses == nil { throw DataParallelError.lossMissing(rule: rule.name) }
-    exchange.waitSeconds = 0
-    announce(finishedFrom: 0)
-    recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
-    try exchange.beginExchange(step: exchangeStep, stopRequested: stopRequested)
+    // What passes forward and backward waited for since the last step counts as this one's, and lies before `start`.
+    let waitedBefore = twoLevel == nil ? 0 : exchange.waitSeconds
+    if twoLevel == nil { exchange.waitSeconds = 0 }
+    try announce(from: 0)
+    votes = StepVotes(stop: stopRequested, nonFinite: hasFoundNonFinite)
+    hasFoundNonFinite = false
+    if let laneLosses {
+      for lane in 0..<lanesPerRank where !laneLosses[lane].isFinite { votes.nonFinite = true }
+    }
+    if let stepped {
+      update.turn(toStepAfter: step)
+      recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
+      try stepped.beginExchange(step: exchangeStep, votes: votes)
+    } else {
+      twoLevel?.vote(step: exchangeStep, votes)
+    }
     var gradientNorm: Double?
     var scale: Float = 1
-    if let reducedGradient {
-      try reduce(into: reducedGradient)
-      if let clipNorm {
-        let norm = try norm(of: reducedGradient)
-        gradientNorm = norm
-        scale = norm > clipNorm ? Float(clipNorm / norm) : 1
+    if isDeferred {
+      do {
+        (gradientNorm, scale) = try takeSums(laneLosses)
+      } catch let error as DataParallelError where skips && error.isNonFinite {
+        var outcome = outcome(abandonedVotes, since: start, waitedBefore: waitedBefore, gradientNorm: nil)
+        (outcome.isNonFinite, outcome.skipped) = (false, error)
+        return outcome
       }
     }
-    try takeTotals(laneLosses)
-    for group in 0..<groupCount where hasJoined(group) {
-      rules[group].beginStep(
+    if stepped != nil || isDeferred {
+      update.beginRules(
         StepTotals(loss: usesLoss ? totals[sumCount] : .nan, sums: sumCount > 0 ? UnsafePointer(totals) : nil))
     }
-    try update(scale: scale)
+    try updateAll(scale: scale)
     step += 1
-    let stop = try endStep()
-    let wait = exchange.waitSeconds
-    return StepOutcome(
-      stop: stop, waitSeconds: wait, exchangeSeconds: monotonicSeconds() - start - wait, gradientNorm: gradientNorm)
+    if twoLevel == nil && update.takeNonFinite() {
+      votes.nonFinite = true
+      hasFoundNonFinite = true
+    }
+    let all = try endStep()
+    // What could not be agreed on any more in this step is in the next.
+    if all.nonFinite { hasFoundNonFinite = false }
+    if awaitsParameters || !overlaps { try awaitExchange() }
+    return outcome(all, since: start, waitedBefore: waitedBefore, gradientNorm: gradientNorm)
   }
 
-  /// Whether a group takes part in the step at hand.
-  @inline(__always)
-  private func hasJoined(_ group: Int) -> Bool { step >= joinsAfter[group] }
+  private func outcome(
+    _ votes: StepVotes, since start: Double, waitedBefore: Double, gradientNorm: Double?
+  ) -> StepOutcome {
+    let wait = exchange.waitSeconds
+    exchange.waitSeconds = 0
+    return StepOutcome(
+      stop: votes.stop, waitSeconds: wait, exchangeSeconds: monotonicSeconds() - start - (wait - waitedBefore),
+      gradientNorm: gradientNorm, isNonFinite: votes.nonFinite)
+  }
 
-  /// Waits for all ranks; afterwards the next step may begin.
+  /// Takes all sums that must be known before an update.
   ///
-  /// - Returns: whether some rank asked to stop.
-  private func endStep() throws -> Bool {
+  /// - Returns: the norm of the gradient where that is needed, and the factor of clipping.
+  private func takeSums(_ laneLosses: UnsafePointer<Double>?) throws -> (norm: Double?, scale: Float) {
+    try reduce()
+    let norm = clipNorm != nil || skips ? try norm() : nil
+    try takeTotals(laneLosses)
+    guard let clipNorm, let norm, norm > clipNorm else { return (norm, 1) }
+    return (norm, Float(clipNorm / norm))
+  }
+
+  /// Afterwards the next step may begin.
+  ///
+  /// - Returns: the votes of all ranks.
+  private func endStep() throws -> StepVotes {
     recorder.main.enter(.finishing)
-    let stop = try exchange.finish(step: exchangeStep)
+    let all =
+      try twoLevel?.awaitVerdict(step: exchangeStep) ?? stepped?.finish(step: exchangeStep, votes: votes) ?? votes
     recorder.main.enter(.reporting)
     exchangeStep += 1
     bucketsAnnounced = 0
-    return stop
+    return all
+  }
+
+  /// Ends a step in which nothing is updated.
+  private func abandonStep() throws {
+    twoLevel?.abandon(step: exchangeStep)
+    abandonedVotes = try endStep()
   }
 
   /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
-  private func pieces(ofBucket bucket: Int) throws -> GradientPieces {
+  private func pieces(ofBucket bucket: Int, _ stepped: any SteppedExchange) throws -> GradientPieces {
     recorder.main.enter(exchange.kind == .shared ? .waiting : .exchanging, bucket: bucket)
-    let pieces = try exchange.pieces(step: exchangeStep, bucket: bucket)
+    let pieces = try stepped.pieces(step: exchangeStep, bucket: bucket)
     recorder.main.enter(.updating, bucket: bucket)
     return pieces
   }
 
-  /// Sums the ranks' gradients of this rank's shard.
-  private func reduce(into reduced: AlignedBuffer) throws {
+  /// Sums the ranks' gradients of this rank's shard, where they are needed as a whole.
+  private func reduce() throws {
+    if let twoLevel { return try twoLevel.awaitReduced(step: exchangeStep) }
+    guard let stepped, update.reducedGradient != nil else { return }
     for bucket in layout.buckets.indices {
-      let pieces = try pieces(ofBucket: bucket)
-      fw_sum_tree(
-        reduced.pointer + shard.offsets[bucket], pieces.pointers, pieces.count, shard.slices[bucket].count)
+      update.reduce(bucket: bucket, try pieces(ofBucket: bucket, stepped))
     }
   }
 
-  /// The norm of the whole gradient, from squares added in double precision: within a segment in an order fixed by its
-  /// length, over the segments of a lane's portions in their order, over lanes in lane order.
-  private func norm(of reduced: AlignedBuffer) throws -> Double {
+  /// The norm of the whole gradient, from squares added in double precision, over the lanes in lane order.
+  private func norm() throws -> Double {
     totals.update(repeating: 0, count: lanesPerRank)
-    for index in segments.indices where hasJoined(segments[index].group) {
-      let segment = segments[index]
-      totals[segment.lane] += fw_sum_squares(reduced.pointer + segment.shardOffset, segment.count)
-    }
+    update.addSquares(to: totals)
     recorder.main.enter(.summing)
     try exchange.sum(totals, count: 1, rows: lanesPerRank)
     let norm = totals[0].squareRoot()
     guard norm.isFinite else {
-      _ = try endStep()
+      try abandonStep()
       throw DataParallelError.nonFiniteGradient(norm: norm, step: step + 1)
     }
     return norm
@@ -355,70 +431,40 @@ public final class ShardedOptimizer {
   /// lane's portions in their order, then lanes in theirs. Other groups, buckets or numbers of lanes can change the
   /// last bits.
   private func takeTotals(_ laneLosses: UnsafePointer<Double>?) throws {
-    let count = sumCount + (usesLoss ? 1 : 0)
+    let count = sumCount + (sumsLosses ? 1 : 0)
     guard count > 0 else { return }
     totals.update(repeating: 0, count: lanesPerRank * count)
-    if sumCount > 0, let reducedGradient {
-      for index in segments.indices where hasJoined(segments[index].group) {
-        let segment = segments[index]
-        withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + segment.shardOffset)) {
-          rules[segment.group].addSums(
-            over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1),
-            to: totals + segment.lane * count)
-        }
-      }
-    }
-    if let laneLosses, usesLoss {
+    if sumCount > 0 { update.addSums(to: totals, rowCount: count) }
+    if let laneLosses, sumsLosses {
       for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
     }
     recorder.main.enter(.summing)
     try exchange.sum(totals, count: count, rows: lanesPerRank)
     for index in 0..<count where !totals[index].isFinite {
       let value = totals[index]
-      _ = try endStep()
+      try abandonStep()
       guard index < sumCount else { throw DataParallelError.nonFiniteLoss(value: value, step: step + 1) }
       throw DataParallelError.nonFiniteTotal(name: globalSums[index].name, value: value, step: step + 1)
     }
   }
 
-  /// One pass per segment: update the state, write y; where nothing had to be known before, gradients are summed in
-  /// the same pass.
-  private func update(scale: Float) throws {
+  /// Updates this rank's slices, or lets the communication thread begin to; where nothing had to be known before,
+  /// gradients are summed in the same pass.
+  private func updateAll(scale: Float) throws {
+    if let twoLevel {
+      if isDeferred { twoLevel.proceed(step: exchangeStep, scale: scale) }
+      return
+    }
+    guard let stepped else { return }
     for bucket in layout.buckets.indices {
-      if let reducedGradient {
+      if update.reducedGradient != nil {
         recorder.main.enter(.updating, bucket: bucket)
-        withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + shard.offsets[bucket])) {
-          update(bucket: bucket, gradients: $0, gradientCount: 1, scale: scale)
-        }
+        update.updateFromReduced(bucket: bucket, scale: scale)
       } else {
-        let pieces = try pieces(ofBucket: bucket)
-        update(bucket: bucket, gradients: pieces.pointers, gradientCount: pieces.count, scale: scale)
+        update.update(bucket: bucket, try pieces(ofBucket: bucket, stepped), scale: scale)
       }
       if exchange.kind != .shared { recorder.main.enter(.publishing, bucket: bucket) }
-      try exchange.publish(step: exchangeStep, bucket: bucket)
+      try stepped.publish(step: exchangeStep, bucket: bucket)
     }
-  }
-
-  private func update(
-    bucket: Int, gradients: UnsafePointer<UnsafePointer<Float>>, gradientCount: Int, scale: Float
-  ) {
-    for index in segments.indices(ofBucket: bucket) where hasJoined(segments[index].group) {
-      let segment = segments[index]
-      rules[segment.group].update(
-        range(
-          of: segment, gradients: gradients, gradientCount: gradientCount, gradientOffset: segment.sliceOffset,
-          scale: scale))
-    }
-  }
-
-  private func range(
-    of segment: Segment, gradients: UnsafePointer<UnsafePointer<Float>>, gradientCount: Int, gradientOffset: Int,
-    scale: Float
-  ) -> ElementRange<Float> {
-    var range = ElementRange(
-      gradients: gradients, gradientCount: gradientCount, gradientOffset: gradientOffset, gradientScale: scale,
-      y: exchange.parameters + segment.start, state: segment.state, count: segment.count)
-    range.streamsY = streamsY
-    return range
   }
 }

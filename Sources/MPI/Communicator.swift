@@ -30,14 +30,6 @@ public final class Communicator {
     try Communicator(handle: cmpi_world(), serial: nil)
   }
 
-  /// The ranks that can share memory with this one, in the order of their ranks here.
-  /// - Throws: `MPIError`.
-  public func splitByNode() throws -> Communicator {
-    var node: MPI_Comm?
-    try check(cmpi_comm_split_node(handle, &node))
-    return try Communicator(adopting: node, call: "MPI_Comm_split_type")
-  }
-
   /// One communicator for each distinct `color` (0 or above), ranks ordered by `key`, then by their rank here: for
   /// programs that divide their ranks in other ways than by node. Training does not.
   /// - Throws: `MPIError`, also when a number does not fit 32 bits.
@@ -53,8 +45,7 @@ public final class Communicator {
   }
 
   /// The same ranks with message traffic of their own: for a library that must not meet its caller's messages, or for
-  /// a second thread, where `MPIRuntime.threadLevel` is `.multiple`. Training communicates from one thread and does
-  /// without.
+  /// a second thread, where `MPIRuntime.threadLevel` is `.multiple`.
   /// - Throws: `MPIError`.
   public func duplicate() throws -> Communicator {
     var copy: MPI_Comm?
@@ -110,7 +101,7 @@ public final class Communicator {
     self.size = Int(size)
   }
 
-  private convenience init(adopting handle: MPI_Comm?, call: String) throws {
+  convenience init(adopting handle: MPI_Comm?, call: String) throws {
     guard let handle else {
       throw MPIError(call: call, code: MPI_ERR_COMM, message: "no communicator was made")
     }

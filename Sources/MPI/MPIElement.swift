@@ -12,6 +12,8 @@ public enum MPIElementType: Sendable {
   case int64
   /// Eight bits, moved and never interpreted.
   case byte
+  /// 16 bits, such as those of a bfloat16, moved and never interpreted.
+  case bits16
 
   var code: cmpi_type {
     switch self {
@@ -20,6 +22,7 @@ public enum MPIElementType: Sendable {
     case .int32: CMPI_INT32
     case .int64: CMPI_INT64
     case .byte: CMPI_BYTE
+    case .bits16: CMPI_BITS16
     }
   }
 }
@@ -52,6 +55,10 @@ extension Int64: MPINumber {
 extension Int: MPINumber {
   /// `MPI_INT64_T`: `Int` has 64 bits wherever this library runs.
   public static var mpiElementType: MPIElementType { .int64 }
+}
+extension UInt16: MPIElement {
+  /// `MPI_UINT16_T`.
+  public static var mpiElementType: MPIElementType { .bits16 }
 }
 extension UInt8: MPIElement {
   /// `MPI_BYTE`.

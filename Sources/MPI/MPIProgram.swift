@@ -6,6 +6,9 @@ public enum MPIProgram {
   /// Initialises MPI, runs `body` with the communicator of all ranks, finalises MPI, and exits with the code `body`
   /// returned, which mpirun passes on.
   ///
+  /// Ranks are numbered so that those of a node follow each other (`Communicator.groupedByNode`), however mpirun has
+  /// mapped them: what a program computes depends on its ranks' numbers, and not on the mapping.
+  ///
   /// An uncaught error ends the whole job, with the code of ``ErrorWithExitCode`` or else 1, and one line on standard
   /// error, `rank 1 of 2 on HOST: CAUSE`:
   ///
@@ -18,7 +21,7 @@ public enum MPIProgram {
     let code: Int32
     do {
       try MPIRuntime.initialize()
-      code = try body(try Communicator.world())
+      code = try body(try Communicator.world().groupedByNode())
     } catch {
       fail(error)
     }

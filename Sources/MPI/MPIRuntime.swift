@@ -44,13 +44,30 @@ public enum MPIRuntime {
     finalize(freeingHandles: true)
   }
 
+  /// Has `body` called before MPI ends, by `finalize` and on the way out of an error: for a thread that calls MPI, which
+  /// must end first. Not called where the whole job is aborted.
+  ///
+  /// - Returns: for ``forget(beforeFinalize:)``.
+  public static func beforeFinalize(_ body: @escaping @Sendable () -> Void) -> Int {
+    state.withLock { state in
+      state.nextSerial += 1
+      state.lastCalls.append((state.nextSerial, body))
+      return state.nextSerial
+    }
+  }
+
+  /// Has a body of ``beforeFinalize(_:)`` not called.
+  public static func forget(beforeFinalize serial: Int) {
+    state.withLock { state in state.lastCalls.removeAll { $0.serial == serial } }
+  }
+
   /// Whether MPI can be called: true between `initialize` and `finalize`.
   public static var isInitialized: Bool {
     state.withLock { $0.isInitialized } && cmpi_is_running() != 0
   }
 
-  /// What the MPI library has granted; `.single` before `initialize`. A program with a communication thread of its own
-  /// asks here whether it may have one; the rooms of this package call MPI from one thread only.
+  /// What the MPI library has granted; `.single` before `initialize`. Whoever
+  /// calls MPI from a second thread asks here whether it may; the exchange between nodes does.
   public static var threadLevel: ThreadLevel { state.withLock { $0.threadLevel } }
 
   /// This host's name as MPI knows it.
@@ -71,6 +88,12 @@ public enum MPIRuntime {
   /// Ends MPI. On the way out of an error ranks may own different handles, and freeing, which is collective, could
   /// hang: the handles are then left to the end of the process.
   static func finalize(freeingHandles: Bool) {
+    // Outside the lock: a body may wait for a thread that asks this object something.
+    let lastCalls = state.withLock { state in
+      defer { state.lastCalls = [] }
+      return state.lastCalls
+    }
+    for call in lastCalls { call.body() }
     let (owned, error, ownsLibrary): ([OwnedHandle], Handle<MPI_Comm>?, Bool) = state.withLock { state in
       guard state.isInitialized else { return ([], nil, false) }
       state.isInitialized = false
@@ -122,6 +145,7 @@ public enum MPIRuntime {
     var threadLevel = ThreadLevel.single
     var errorCommunicator: Handle<MPI_Comm>?
     var owned: [OwnedHandle] = []
+    var lastCalls: [(serial: Int, body: @Sendable () -> Void)] = []
     var nextSerial = 0
   }
 

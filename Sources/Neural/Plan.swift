@@ -115,16 +115,22 @@ public final class Plan {
   /// - Parameters:
   ///   - step: the training step, part of the key of the dropout masks.
   ///   - firstExample: number of the batch's first example within the step's global batch, likewise.
+  ///   - needs: called before each layer with parameters, first layer first: the parameters at arena offsets below its
+  ///     argument are about to be read. For parameters that are still on their way.
   /// - Returns: the sum of the examples' losses, added in order, in double precision.
-  /// - Throws: ``PlanError`` for labels out of range or an unbound plan; ``OneDNNError``.
-  public func forward(step: Int, firstExample: Int) throws -> Double {
-    try runForward(step: step, firstExample: firstExample, statistics: .batch)
+  /// - Throws: ``PlanError`` for labels out of range or an unbound plan; ``OneDNNError``; what `needs` throws.
+  public func forward(
+    step: Int, firstExample: Int, needs: (_ upToOffset: Int) throws -> Void = { _ in }
+  ) throws -> Double {
+    try runForward(step: step, firstExample: firstExample, statistics: .batch, needs: needs)
     hasForward = true
     return context.lossSum
   }
 
   /// A forward pass in training mode.
-  func runForward(step: Int, firstExample: Int, statistics: RunContext.Statistics) throws {
+  func runForward(
+    step: Int, firstExample: Int, statistics: RunContext.Statistics, needs: (_ upToOffset: Int) throws -> Void = { _ in }
+  ) throws {
     try checkReady(count: batchSize)
     context.isTraining = true
     context.statistics = statistics
@@ -132,7 +138,13 @@ public final class Plan {
     context.firstExample = UInt64(truncatingIfNeeded: firstExample)
     context.exampleCount = batchSize
     hasForward = false
-    try run(program.forward, 0..<program.forward.count)
+    var next = 0
+    for index in 0..<program.needs.count {
+      try run(program.forward, next..<program.needs[index].operation)
+      next = program.needs[index].operation
+      try needs(program.needs[index].end)
+    }
+    try run(program.forward, next..<program.forward.count)
   }
 
   /// Computes the gradient of ``lossScale`` × (sum of the examples' losses) with respect to all parameters, and writes
@@ -177,16 +189,16 @@ public final class Plan {
   public func evaluate(
     count: Int, weights: [Float], fill: (Int) throws -> Void
   ) throws -> (lossSum: Double, correct: Int) {
-    // The loss is the last operation: it comes once, behind the last view.
+    // The loss is the last operation: it comes once, behind the last view, and is what writes the kept logits.
     let beforeLoss = program.forward.count - 1
-    var sums = [Float](repeating: 0, count: batchSize * classCount)
-    for (view, weight) in weights.enumerated() {
+    let (logits, sums, size) = (program.logits.floats, program.keptLogits.floats, batchSize * classCount)
+    for view in weights.indices {
       try fill(view)
       try beginEvaluation(count: count)
       try run(program.forward, 0..<beforeLoss)
-      for index in sums.indices { sums[index] += weight * program.logits.floats[index] }
+      for index in 0..<size { sums[index] = (view == 0 ? 0 : sums[index]) + weights[view] * logits[index] }
     }
-    program.logits.floats.update(from: sums, count: sums.count)
+    logits.update(from: sums, count: size)
     try run(program.forward, beforeLoss..<program.forward.count)
     return (context.lossSum, context.correct)
   }

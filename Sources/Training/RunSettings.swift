@@ -36,6 +36,7 @@ struct RunSettings: Codable, Equatable {
     // As above: only what differs from what there was before these flags.
     if precision != .float32 { values["precision"] = precision.rawValue }
     if options.batchStatistics != .rank { values["batch-statistics"] = options.batchStatistics.rawValue }
+    if options.betweenNodes.wire != .float32 { values["wire"] = options.betweenNodes.wire.rawValue }
     if let threads = options.threadsPerRank { values["threads-per-rank"] = "\(threads)" }
     // Only what was given: a run saved by a version without these flags can be continued.
     for (name, text) in options.parameterGroups.settings { values[name] = text }
@@ -63,6 +64,7 @@ struct RunSettings: Codable, Equatable {
   /// Settings that are not saved where they have these values.
   private static let defaults = [
     "precision": Precision.float32.rawValue, "batch-statistics": BatchStatistics.rank.rawValue,
+    "wire": WireType.float32.rawValue,
   ]
 
   /// Compares the settings of a checkpoint with those of this run. A hyperparameter that the checkpoint says nothing of

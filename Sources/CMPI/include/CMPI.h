@@ -19,7 +19,7 @@ typedef struct {
 } cmpi_result;
 
 /// Element types of the collectives; the order is that of the Swift enumeration MPIElementType.
-typedef enum { CMPI_FLOAT32, CMPI_FLOAT64, CMPI_INT32, CMPI_INT64, CMPI_BYTE } cmpi_type;
+typedef enum { CMPI_FLOAT32, CMPI_FLOAT64, CMPI_INT32, CMPI_INT64, CMPI_BYTE, CMPI_BITS16 } cmpi_type;
 
 /// Reductions of cmpi_all_reduce.
 typedef enum { CMPI_SUM, CMPI_MAX, CMPI_MIN } cmpi_operation;
@@ -32,6 +32,23 @@ typedef struct {
   MPI_Request *requests;  // 2 * size
   int *expected;          // size: elements each posted receive waits for
 } cmpi_scratch;
+
+/// One message of a cmpi_messages.
+typedef struct {
+  MPI_Datatype datatype;
+  int expected;  // elements to receive; -1 for a message that is sent
+  int active;    // started, and not yet seen to be complete
+} cmpi_message;
+
+/// Messages that are described once and then sent and received again and again.
+typedef struct {
+  MPI_Comm comm;
+  int capacity;
+  int count;
+  MPI_Request *requests;  // capacity
+  MPI_Status *statuses;   // capacity
+  cmpi_message *entries;  // capacity
+} cmpi_messages;
 
 // Handles and constants.
 
@@ -47,6 +64,7 @@ static inline MPI_Datatype cmpi_datatype(cmpi_type type) {
     case CMPI_INT32: return MPI_INT32_T;
     case CMPI_INT64: return MPI_INT64_T;
     case CMPI_BYTE: return MPI_BYTE;
+    case CMPI_BITS16: return MPI_UINT16_T;
   }
   return MPI_DATATYPE_NULL;
 }
@@ -58,6 +76,7 @@ static inline size_t cmpi_width(cmpi_type type) {
     case CMPI_FLOAT64:
     case CMPI_INT64: return 8;
     case CMPI_BYTE: return 1;
+    case CMPI_BITS16: return 2;
   }
   return 0;
 }
@@ -129,6 +148,23 @@ cmpi_result cmpi_all_to_all_v(
 cmpi_result cmpi_gather_v(
     const void *send, long count, void *receive, const long *counts, const long *offsets, cmpi_type type, int root,
     MPI_Comm comm, long piece);
+
+// Repeated messages. None of the calls but the first three and the last two allocates. (messages.c)
+
+/// NULL when there is no memory.
+cmpi_messages *cmpi_messages_create(MPI_Comm comm, int capacity);
+/// Describes a message of `count` elements at `source` to rank `target`; it is numbered after those before it.
+cmpi_result cmpi_messages_add_send(
+    cmpi_messages *messages, const void *source, long count, cmpi_type type, int target, int tag);
+cmpi_result cmpi_messages_add_receive(
+    cmpi_messages *messages, void *target, long count, cmpi_type type, int source, int tag);
+/// Starts the messages `first` … `first + count - 1`, none of which is under way.
+cmpi_result cmpi_messages_start(cmpi_messages *messages, int first, int count);
+/// Whether all of these that were started are complete; gives MPI the time to move them on. Does not wait.
+cmpi_result cmpi_messages_test(cmpi_messages *messages, int first, int count, int *done);
+/// Takes back what was not received, and frees all requests.
+cmpi_result cmpi_messages_free(cmpi_messages *messages);
+void cmpi_messages_destroy(cmpi_messages *messages);
 
 // Shared windows. (window.c)
 

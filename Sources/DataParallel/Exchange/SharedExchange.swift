@@ -21,8 +21,10 @@ import MPI
 /// which a rank stores only after it has read the partials of sum n.
 ///
 /// The counters only grow, so a rank that has gone on to the next step cannot be mistaken for one that has not arrived.
-final class SharedExchange: Exchange {
+final class SharedExchange: SteppedExchange {
   let kind = ExchangeKind.shared
+  var label: String { kind.rawValue }
+  var fillsParameters: Bool { communicator.rank == 0 }
   let gradients: UnsafeMutablePointer<Float>
   let parameters: UnsafeMutablePointer<Float>
   var waitSeconds = 0.0
@@ -51,10 +53,9 @@ final class SharedExchange: Exchange {
     let updated: UnsafeAtomic<Int>
     /// n + 1 once the rank's partials of its n-th sum, counted from 0, can be read.
     let partialsReady: UnsafeAtomic<Int>
-    /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop. Written before, and
-    /// read after, a release of `updated`. Two, because a fast rank may ask again in the next step before a slow one
-    /// has read this step's.
-    let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
+    /// The rank's votes in the last even step, and in the last odd one. Written before, and read after, a release of
+    /// `updated`. Two, because a fast rank may vote again in the next step before a slow one has read this step's.
+    private let ballots: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
     /// The rank's parts of global sums: two places of ``place`` numbers. Plain memory, ordered by `partialsReady`.
     let partials: UnsafeMutablePointer<Double>
     private let place: Int
@@ -68,14 +69,14 @@ final class SharedExchange: Exchange {
       announced = counter(at: 0)
       updated = counter(at: 128)
       partialsReady = counter(at: 256)
-      stops = (counter(at: 384), counter(at: 392))
+      ballots = (counter(at: 384), counter(at: 392))
       place = Self.place(sumCapacity)
       partials = (memory + 512).bindMemory(to: Double.self, capacity: 2 * place)
     }
 
     func partials(ofSum sum: Int) -> UnsafeMutablePointer<Double> { partials + sum % 2 * place }
 
-    func stop(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? stops.even : stops.odd }
+    func ballot(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? ballots.even : ballots.odd }
   }
 
   /// Bytes of a rank's segment: control block and gradients, and on rank 0 the arena of y.
@@ -138,9 +139,7 @@ final class SharedExchange: Exchange {
     controls[communicator.rank].announced.store(step * bucketCount + finished, ordering: .releasing)
   }
 
-  func beginExchange(step: Int, stopRequested: Bool) {
-    if stopRequested { controls[communicator.rank].stop(in: step).store(step + 1, ordering: .relaxed) }
-  }
+  func beginExchange(step: Int, votes: StepVotes) {}
 
   func pieces(step: Int, bucket: Int) -> GradientPieces {
     let target = step * bucketCount + bucket + 1
@@ -166,17 +165,18 @@ final class SharedExchange: Exchange {
 
   func publish(step: Int, bucket: Int) {}
 
-  func finish(step: Int) -> Bool {
+  func finish(step: Int, votes: StepVotes) -> StepVotes {
+    controls[communicator.rank].ballot(in: step).store(votes.stored(in: step), ordering: .relaxed)
     controls[communicator.rank].updated.store(step + 1, ordering: .releasing)
-    var stop = false
+    var all = StepVotes()
     for rank in 0..<communicator.size {
       wait(for: controls[rank].updated, toReach: step + 1)
-      stop = stop || controls[rank].stop(in: step).load(ordering: .relaxed) == step + 1
+      all.formUnion(StepVotes(stored: controls[rank].ballot(in: step).load(ordering: .relaxed), in: step))
     }
-    return stop
+    return all
   }
 
-  func shareParameters(_ write: () -> Void) throws {
+  func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
     // The fences make the plain reads and writes on both sides of MPI's barrier ordered for certain: MPI promises
     // that for memory in windows only together with its own synchronisation calls.
     atomicMemoryFence(ordering: .sequentiallyConsistent)

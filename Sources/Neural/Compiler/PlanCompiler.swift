@@ -19,6 +19,8 @@ final class PlanCompiler {
   private(set) var backward: [any Operation] = []
   /// After so many backward operations, all gradients at this arena offset and beyond are final.
   private(set) var marks: [(operationCount: Int, offset: Int)] = []
+  /// From this forward operation on, parameters below this arena offset are read.
+  private(set) var needs: [(operation: Int, end: Int)] = []
   private(set) var buffers: [Buffer] = []
   private(set) var parameters: [CompiledParameter] = []
   private(set) var parameterCount = 0
@@ -93,6 +95,8 @@ final class PlanCompiler {
     // Tensors start on cache lines, so that no two of them share one.
     parameterCount += roundUp(physical.elementCount, to: 16)
     parameters.append(parameter)
+    if needs.last?.operation == forward.count { needs.removeLast() }
+    needs.append((forward.count, parameterCount))
     return parameter
   }
 

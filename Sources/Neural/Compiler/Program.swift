@@ -5,6 +5,7 @@ final class Program {
   let forward: [any Operation]
   let backward: [any Operation]
   let marks: [(operationCount: Int, offset: Int)]
+  let needs: [(operation: Int, end: Int)]
   let parameters: [PlanCompiler.CompiledParameter]
   let convolutions: [CompiledConvolution]
   let layout: ParameterLayout
@@ -60,6 +61,7 @@ final class Program {
     forward = compiler.forward
     backward = compiler.backward
     marks = compiler.marks
+    needs = compiler.needs
     parameters = compiler.parameters
     convolutions = compiler.convolutions
     statistics = compiler.statistics
