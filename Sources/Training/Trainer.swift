@@ -126,13 +126,16 @@ public final class Trainer {
       precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
+    let start = try RunCheckpoints.findStart(options: options, program: program, settings: settings, on: world)
+    let tuned = try options.tuning(for: plan, rule: rule, saved: start?.state?.exchange, on: world)
     let buckets = try BucketLayout(
-      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset), laneCount: lanes.count)
+      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset),
+      targetCount: tuned.tuning.bucketCount, laneCount: lanes.count)
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      between: options.betweenNodes.options, clipNorm: options.clipNorm, nonFinite: options.onNonfinite.steps,
-      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
-      recorder: watch.recorder)
+      between: options.betweenNodes.options(tuned.tuning), clipNorm: options.clipNorm,
+      nonFinite: options.onNonfinite.steps,
+      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1, recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
@@ -158,14 +161,13 @@ public final class Trainer {
       ? nil
       : Evaluator(
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
-        lanes: lanes,
-        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
+        lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
-      options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
+      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     startNotices = [
-      watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
     ].compactMap(\.self)
     self.listeners = []
     if isRoot {

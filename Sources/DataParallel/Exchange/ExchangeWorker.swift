@@ -75,6 +75,7 @@ final class ExchangeWorker {
   ///
   /// - Throws: `MPIError`.
   func run(in thread: CommunicationThread) throws {
+    fw_wake_on_time()
     var step = 0
     while try run(step, in: thread) { step += 1 }
   }
@@ -222,24 +223,24 @@ final class ExchangeWorker {
   }
 }
 
-/// How the communication thread waits. It shares its core with the thread that computes, more often than not, so it
-/// sleeps: briefly while messages come, longer when none do. MPI moves messages on only when it is called, and the
-/// system's buffers hold what arrives in between.
+/// How the communication thread waits. It shares its core with the thread that computes, more often than not, and each
+/// time that it wakes costs that thread some microseconds: so it sleeps, longer while nothing completes. MPI moves
+/// messages on only when it is called, but the system's buffers hold what a network carries in the meantime.
 struct Naps {
-  private static let shortest = 20_000
-  private static let longest = 200_000
+  private static let shortest = 80_000
+  private static let longest = 400_000
   private var nanoseconds = Naps.shortest
 
   mutating func reset() { nanoseconds = Naps.shortest }
 
-  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive.
+  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive: it sleeps, so this one
+  ///   need not.
   mutating func nap(isAwaited: Bool) {
     if isAwaited {
       sched_yield()
       return
     }
-    var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
-    nanosleep(&time, nil)
-    nanoseconds = min(nanoseconds + nanoseconds / 4, Naps.longest)
+    fw_nap(nanoseconds)
+    nanoseconds = min(nanoseconds + nanoseconds / 2, Naps.longest)
   }
 }

@@ -35,7 +35,8 @@ import Monitoring
 final class TwoLevelExchange: Exchange {
   let kind = ExchangeKind.shared
   var label: String {
-    "two-level (\(topology.nodeCount) nodes × \(topology.localCount) ranks, \(wire.rawValue) between nodes)"
+    "two-level (\(topology.nodeCount) nodes × \(topology.localCount) ranks, \(options.algorithm.rawValue), "
+      + "\(wire.rawValue) between nodes)"
   }
   let gradients: UnsafeMutablePointer<Float>
   let parameters: UnsafeMutablePointer<Float>
@@ -48,7 +49,8 @@ final class TwoLevelExchange: Exchange {
   private let peers: Communicator
   private let ownPeers: Communicator
   private let topology: NodeTopology
-  private let wire: WireType
+  private let options: InterNodeOptions
+  private var wire: WireType { options.wire }
   private let layout: BucketLayout
   private let bucketCount: Int
   private let memory: NodeMemory
@@ -83,15 +85,16 @@ final class TwoLevelExchange: Exchange {
   /// - Throws: `SharedWindowError` on all ranks of a node if memory cannot be shared there; ``DataParallelError``;
   ///   `MPIError`.
   init(
-    communicator: Communicator, node: Communicator, topology: NodeTopology, layout: BucketLayout, wire: WireType,
-    memory: NodeMemory, sumCapacity: Int, recorder: StepRecorder
+    communicator: Communicator, node: Communicator, topology: NodeTopology, layout: BucketLayout,
+    options: InterNodeOptions, memory: NodeMemory, sumCapacity: Int, recorder: StepRecorder
   ) throws {
     let bucketCount = layout.buckets.count
     let nodeCount = topology.nodeCount
     self.communicator = communicator
     self.node = node
     self.topology = topology
-    self.wire = wire
+    self.options = options
+    let wire = options.wire
     self.layout = layout
     self.bucketCount = bucketCount
     self.recorder = recorder
@@ -134,7 +137,10 @@ final class TwoLevelExchange: Exchange {
   /// - Throws: ``DataParallelError``, `MPIError`.
   func start(_ update: ShardUpdate, isDeferred: Bool) throws {
     let context = TransportContext(topology: topology, layout: layout, memory: memory, wire: wire, peers: peers)
-    let transport = try DirectTransport(context)
+    fw_wake_on_time()
+    // Between two nodes both ways send the same, and the direct one copies less.
+    let halves = options.algorithm == .halving && topology.nodeCount > 2
+    let transport: any NodeTransport = halves ? try HalvingTransport(context) : try DirectTransport(context)
     let vote = try topology.local == 0 ? StopVote(over: peers, tag: 2 * bucketCount) : nil
     let worker = ExchangeWorker(
       update: update, memory: memory, topology: topology, transport: transport, vote: vote, isDeferred: isDeferred,
@@ -250,8 +256,11 @@ final class TwoLevelExchange: Exchange {
 
   // MARK: - Waiting
 
-  /// Spins, at first with the processor's pause and then giving up the time slice: to the communication thread, where
-  /// the two share a core.
+  /// Spins for some microseconds, and then sleeps again and again for a few: the communication thread does not sleep as
+  /// long as this one waits, and may have no core but this one's.
+  /// Nanoseconds.
+  private static let nap = 10_000
+
   @inline(__always)
   private func wait(
     for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int = 0
@@ -271,7 +280,7 @@ final class TwoLevelExchange: Exchange {
     connection.worker.isAwaited.store(true, ordering: .relaxed)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
-      recorder.main.enter(phaseBefore)
+      recorder.main.resume(phaseBefore)
       waitSeconds += monotonicSeconds() - start
     }
     var spins = 0
@@ -281,7 +290,7 @@ final class TwoLevelExchange: Exchange {
         fw_cpu_relax()
       } else {
         try connection.thread.rethrow()
-        sched_yield()
+        fw_nap(Self.nap)
       }
     } while counter.load(ordering: .acquiring) < target
   }
