@@ -163,11 +163,13 @@ public final class Trainer {
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
         lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
-      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
+      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps,
+      plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     startNotices = [
-      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
+      checkpoints.notice,
     ].compactMap(\.self)
     self.listeners = []
     if isRoot {
@@ -284,18 +286,25 @@ public final class Trainer {
     }
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
-    let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank,
-      awaitsParameters: false)
+    let outcome: StepOutcome
+    do {
+      outcome = try optimizer.finishStep(
+        stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
+    } catch let error as DataParallelError where error.isNonFinite {
+      throw try divergence(error, step: progress.step + 1)
+    }
     progress.step += 1
     clock.count(outcome)
-    if outcome.isNonFinite {
-      let finding = try finding(nil)
-      throw TrainingError.diverged(what: finding.what, value: finding.value, step: progress.step)
-    }
+    if outcome.isNonFinite { throw try divergence(nil, step: progress.step) }
     if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
     return StepResult(
       stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
+  }
+
+  /// Why the run ends, on every rank. Collective.
+  private func divergence(_ error: DataParallelError?, step: Int) throws -> TrainingError {
+    let finding = try finding(error)
+    return .diverged(what: finding.what, value: finding.value, step: step)
   }
 
   /// What is not finite in the step at hand, on every rank. Collective.

@@ -9,7 +9,7 @@ struct StepAllocationTests {
     let result = try await MPIRunner.run("step-allocation-probe", ranks: ranks, timeLimit: .seconds(90))
     #expect(result.exitCode == 0, "\(result)")
     let lines = result.standardOutput.split(whereSeparator: \.isNewline)
-    #expect(lines.count == 24, "\(result)")
+    #expect(lines.count == 30, "\(result)")
     for line in lines { #expect(line.contains("ours 0 "), "\(line)") }
   }
 }
