@@ -34,12 +34,13 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CMPI", dependencies: ["COpenMPI"]),
+    .target(name: "CMonitoring"),
     .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
 
     // The rooms. Imports run downward only.
     .target(name: "MPI", dependencies: ["CMPI"]),
     .target(name: "ScheduleFree", dependencies: ["CKernels"]),
-    .target(name: "Monitoring", dependencies: [.product(name: "Atomics", package: "swift-atomics")]),
+    .target(name: "Monitoring", dependencies: ["CMonitoring", .product(name: "Atomics", package: "swift-atomics")]),
     .target(name: "Neural", dependencies: ["COneDNN", "CKernels"]),
     .target(
       name: "DataParallel",
@@ -173,7 +174,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "DocumentationTests", dependencies: ["TestSupport", "least-squares", "least-squares-parallel"]),
-    .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "LaunchTests", dependencies: ["TestSupport", "mnist"]),
     .testTarget(name: "ReportTests", dependencies: ["Report", "TestSupport"]),
     .testTarget(
       name: "SchedulesTests",
@@ -188,7 +189,7 @@ let package = Package(
 if Context.environment["FREEWHEEL_WARNINGS"] == "error" {
   for target in package.targets where target.type != .system {
     target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
-    if ["CMPI", "CKernels"].contains(target.name) {
+    if ["CMPI", "CMonitoring", "CKernels"].contains(target.name) {
       target.cSettings = (target.cSettings ?? []) + [.treatAllWarnings(as: .error)]
     }
   }

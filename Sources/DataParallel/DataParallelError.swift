@@ -39,13 +39,22 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   /// Memory for an arena or a shard could not be had.
   case outOfMemory(byteCount: Int, what: String)
 
+  /// Whether this tells of a step that met something that is not a finite number.
+  var isNonFinite: Bool {
+    switch self {
+    case .nonFiniteGradient, .nonFiniteTotal, .nonFiniteLoss: true
+    default: false
+    }
+  }
+
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
     switch self {
     case .invalidLayout(let reason):
       return "invalid parameter layout: \(reason)"
     case .unevenLanes(let lanes, let ranks):
-      return "\(lanes) lanes cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): there must be a power of two of "
+      return
+        "\(lanes) lanes cannot be divided over \(ranks) \(ranks == 1 ? "rank" : "ranks"): there must be a power of two of "
         + "them for each rank (\(ranks), \(2 * ranks), \(4 * ranks), …)"
     case .ranksDisagree(let rank, let setting, let here, let there):
       return "the ranks do not agree on \(setting): rank 0 has '\(here)', rank \(rank) has '\(there)'; "

@@ -86,7 +86,9 @@ public final class LaneGradients {
     let depth = lane.nonzeroBitCount
     if batch > 0 { add(addresses[treeDepth + 1], to: addresses[depth], range) }
     guard isLaneComplete else { return false }
-    for level in 0..<(~lane).trailingZeroBitCount { add(addresses[depth - level], to: addresses[depth - level - 1], range) }
+    for level in 0..<(~lane).trailingZeroBitCount {
+      add(addresses[depth - level], to: addresses[depth - level - 1], range)
+    }
     return lane == laneCount - 1
   }
 

@@ -63,7 +63,8 @@ final class SegmentTable {
         for (slot, array) in state.enumerated() { (pointers + slot).initialize(to: array.pointer + shardOffset) }
         (segments + index).initialize(
           to: Segment(
-            group: piece.group, lane: piece.lane, start: piece.range.lowerBound, sliceOffset: sliceOffset, shardOffset: shardOffset,
+            group: piece.group, lane: piece.lane, start: piece.range.lowerBound, sliceOffset: sliceOffset,
+            shardOffset: shardOffset,
             count: piece.range.count, state: UnsafePointer(pointers)))
         index += 1
       }

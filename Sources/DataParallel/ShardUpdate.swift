@@ -20,6 +20,8 @@ final class ShardUpdate {
   let joinsAfter: UnsafeMutablePointer<Int>
   /// The summed gradient of the shard, where something must be known of all of it before the update.
   let reducedGradient: AlignedBuffer?
+  /// Becomes true where an update leaves a number in y that is not finite; one, owned by this object.
+  private let foundNonFinite: UnsafeMutablePointer<Bool>
   /// The arena of y, which is the exchange's.
   private let parameters: UnsafeMutablePointer<Float>
   private let streamsY: Bool
@@ -45,6 +47,8 @@ final class ShardUpdate {
     self.state = state
     self.parameters = parameters
     self.streamsY = streamsY
+    foundNonFinite = .allocate(capacity: 1)
+    foundNonFinite.initialize(to: false)
     segments = SegmentTable(groups: groups, shard: shard, state: state)
     groupCount = groups.count
     rules = .allocate(capacity: groups.count)
@@ -59,6 +63,7 @@ final class ShardUpdate {
     rules.deinitialize(count: groupCount)
     rules.deallocate()
     joinsAfter.deallocate()
+    foundNonFinite.deallocate()
   }
 
   /// Whether a group takes part in the step at hand.
@@ -69,6 +74,12 @@ final class ShardUpdate {
   ///
   /// - Parameter stepsBefore: steps finished since the start of the run.
   func turn(toStepAfter stepsBefore: Int) { stepAtHand = stepsBefore }
+
+  /// Whether an update since this was last called has left something in y that is not a finite number.
+  func takeNonFinite() -> Bool {
+    defer { foundNonFinite.pointee = false }
+    return foundNonFinite.pointee
+  }
 
   /// Begins the step at hand in all rules that take part in it.
   func beginRules(_ totals: StepTotals) {
@@ -149,6 +160,7 @@ final class ShardUpdate {
       gradients: gradients, gradientCount: gradientCount, gradientOffset: gradientOffset, gradientScale: scale,
       y: parameters + segment.start, state: segment.state, count: segment.count)
     range.streamsY = streamsY
+    range.foundNonFinite = foundNonFinite
     return range
   }
 }

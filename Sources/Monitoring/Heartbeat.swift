@@ -3,13 +3,22 @@ struct Heartbeat: Equatable {
   /// Of the job: a datagram of something else, or of an earlier job, is not mistaken for one of this.
   var token: UInt64
   var rank: Int
-  /// The sender is about to end the job: whoever hears it ends without a word.
-  var endsJob = false
+  var purpose = Purpose.life
   var main: LaneState
   /// Nanoseconds since `main` last changed: clocks of hosts differ, so moments cannot be sent.
   var mainAge: Int
   var communication: LaneState
   var communicationAge: Int
+
+  /// Why it is sent.
+  enum Purpose: UInt64 {
+    /// The sender lives.
+    case life
+    /// The sender is about to end the job: whoever hears it ends without a word.
+    case end
+    /// Sent by a neighbour that sees the record of the rank, which is silent itself: where it is, no sign of its life.
+    case obituary
+  }
 
   /// Bytes of a datagram.
   static let byteCount = wordCount * 8
@@ -20,7 +29,7 @@ struct Heartbeat: Equatable {
   /// Writes the datagram.
   func write(to bytes: UnsafeMutableRawBufferPointer) {
     var words: [UInt64] = [
-      Self.magic, token, UInt64(truncatingIfNeeded: rank), endsJob ? 1 : 0,
+      Self.magic, token, UInt64(truncatingIfNeeded: rank), purpose.rawValue,
     ]
     for (lane, age) in [(main, mainAge), (communication, communicationAge)] {
       words += [
@@ -45,19 +54,21 @@ struct Heartbeat: Equatable {
       let numbers = words[(first + 1)..<(first + 5)].map { Int(truncatingIfNeeded: $0) }
       return (LaneState(phase: phase, step: numbers[0], bucket: numbers[1], announced: numbers[2]), numbers[3])
     }
-    guard let main = lane(4), let communication = lane(9), let rank = Int(exactly: words[2]) else { return nil }
+    guard let main = lane(4), let communication = lane(9), let rank = Int(exactly: words[2]),
+      let purpose = Purpose(rawValue: words[3])
+    else { return nil }
     self.token = token
     self.rank = rank
-    endsJob = words[3] == 1
+    self.purpose = purpose
     (self.main, mainAge) = main
     (self.communication, communicationAge) = communication
   }
 
   init(
-    token: UInt64, rank: Int, endsJob: Bool = false, main: LaneState, mainAge: Int, communication: LaneState,
+    token: UInt64, rank: Int, purpose: Purpose = .life, main: LaneState, mainAge: Int, communication: LaneState,
     communicationAge: Int
   ) {
-    (self.token, self.rank, self.endsJob) = (token, rank, endsJob)
+    (self.token, self.rank, self.purpose) = (token, rank, purpose)
     (self.main, self.mainAge) = (main, mainAge)
     (self.communication, self.communicationAge) = (communication, communicationAge)
     // Moments mean nothing to the receiver.

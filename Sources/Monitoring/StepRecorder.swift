@@ -86,17 +86,27 @@ public final class ThreadRecorder: @unchecked Sendable {
   ///   - phase: what it does from now on.
   ///   - bucket: the bucket at hand, where the phase has one.
   public func enter(_ phase: Phase, bucket: Int = 0) {
+    let now = turn(to: phase, bucket: bucket)
+    if phase == .backward { backwardStart = now }
+  }
+
+  /// The thread goes on with what it was interrupted in, by a wait or a sum.
+  public func resume(_ phase: Phase, bucket: Int = 0) { _ = turn(to: phase, bucket: bucket) }
+
+  private func turn(to phase: Phase, bucket: Int) -> Int {
     let now = monotonicNanoseconds()
     spent[Int(self.phase.rawValue)] += now - since
     since = now
-    // A sum that interrupts the backward pass does not end it.
-    if phase == .backward && self.phase != .summing { backwardStart = now }
     self.phase = phase
     lane.phase.store(phase.rawValue, ordering: .relaxed)
     lane.bucket.store(bucket, ordering: .relaxed)
     lane.changed.store(now, ordering: .relaxed)
     if isTracing { trace?.append(TraceEvent(time: now, kind: .phase, phase: phase, index: bucket)) }
+    return now
   }
+
+  /// The step at hand, counted from 1. From any thread.
+  public var step: Int { lane.step.load(ordering: .relaxed) }
 
   /// A step begins, counted from 1.
   public func begin(step: Int) {

@@ -1,4 +1,6 @@
 import Atomics
+internal import CMonitoring
+import Foundation
 import Glibc
 
 /// What a watchdog's thread does. Belongs to that thread.
@@ -43,9 +45,10 @@ final class WatchLoop {
     monitors = configuration.socket == nil || other.rank == 0 ? [peers[0]] : [peers[0], other]
     let tick = min(1, configuration.timeout / 16)
     self.tick = tick
-    // Who knows most speaks first. All are done before the time is up.
+    // Before the time is up, so that mpirun can end the rest within it. Who knows most speaks first.
     let place = monitors.firstIndex { $0.rank == own.rank } ?? 2
-    judge = StallJudge(limit: configuration.timeout - tick * Double(5 - place))
+    let reserve = min(Double(Self.patience) + 2, configuration.timeout / 4)
+    judge = StallJudge(limit: configuration.timeout - reserve + tick * Double(place))
   }
 
   private var isMonitor: Bool { monitors.contains { $0.rank == own.rank } }
@@ -89,6 +92,7 @@ final class WatchLoop {
     ownRecord.heartbeat.store(now, ordering: .relaxed)
     receive()
     sendHeartbeats(at: now)
+    sendObituaries(at: now)
     let views = self.views(at: now)
     noteSlowPhases(views)
     noteUnheard(at: now)
@@ -135,36 +139,60 @@ final class WatchLoop {
   /// answers, that one sees more.
   private func judged(_ views: [RankView]) -> [RankView] {
     guard !isMonitor else { return views }
-    let distant = views.filter { view in !local.contains { $0.rank == view.rank } }
+    let distant = views.filter { !isLocal($0.identity) }
     let isAbandoned = !distant.isEmpty && distant.allSatisfy { $0.silence > judge.limit }
-    return isAbandoned ? views : views.filter { view in local.contains { $0.rank == view.rank } }
+    return isAbandoned ? views : views.filter { isLocal($0.identity) }
   }
 
   // MARK: - Messages
 
-  private func heartbeat(at now: Int, endsJob: Bool = false) -> Heartbeat {
-    let (main, communication) = (ownRecord.main.state, ownRecord.communication.state)
+  private func heartbeat(of rank: Int, _ record: ProgressRecord, at now: Int, _ purpose: Heartbeat.Purpose) -> Heartbeat
+  {
+    let (main, communication) = (record.main.state, record.communication.state)
     return Heartbeat(
-      token: configuration.token, rank: own.rank, endsJob: endsJob, main: main, mainAge: now - main.changed,
+      token: configuration.token, rank: rank, purpose: purpose, main: main, mainAge: now - main.changed,
       communication: communication, communicationAge: now - communication.changed)
   }
 
   /// To the monitors; by a monitor, to all. Ranks that see this one's record need none.
-  private func sendHeartbeats(at now: Int, endsJob: Bool = false) {
+  private func sendHeartbeats(at now: Int, _ purpose: Heartbeat.Purpose = .life) {
     guard let socket = configuration.socket else { return }
-    let heartbeat = heartbeat(at: now, endsJob: endsJob)
-    for peer in isMonitor ? configuration.peers : monitors {
-      guard !local.contains(where: { $0.rank == peer.rank }) else { continue }
+    let heartbeat = heartbeat(of: own.rank, ownRecord, at: now, purpose)
+    for peer in isMonitor ? configuration.peers : monitors where !isLocal(peer) {
       socket.send(heartbeat, to: peer.addresses)
     }
   }
+
+  /// Tells the monitors where a silent rank of this node is: what they heard of it last is a tick old.
+  private func sendObituaries(at now: Int) {
+    guard let socket = configuration.socket else { return }
+    for (index, peer) in local.enumerated() where peer.rank != own.rank {
+      let record = configuration.records[index]
+      let beat = record.heartbeat.load(ordering: .relaxed)
+      guard beat > 0, seconds(now - beat) > 3 * tick else { continue }
+      let obituary = heartbeat(of: peer.rank, record, at: now, .obituary)
+      for monitor in monitors where !isLocal(monitor) { socket.send(obituary, to: monitor.addresses) }
+    }
+  }
+
+  private func isLocal(_ peer: Watchdog.Peer) -> Bool { local.contains { $0.rank == peer.rank } }
 
   private func receive() {
     guard let socket = configuration.socket else { return }
     while let heartbeat = socket.receive(token: configuration.token) {
       guard configuration.peers.indices.contains(heartbeat.rank) else { continue }
-      if heartbeat.endsJob { endSilently() }
-      heard[heartbeat.rank] = (heartbeat, monotonicNanoseconds())
+      switch heartbeat.purpose {
+      case .end: endSilently()
+      case .life: heard[heartbeat.rank] = (heartbeat, monotonicNanoseconds())
+      case .obituary:
+        // Ages are as of now; those of `heard` as of when the rank itself was last heard.
+        guard let time = heard[heartbeat.rank]?.time else { continue }
+        let since = monotonicNanoseconds() - time
+        var last = heartbeat
+        last.mainAge = max(0, heartbeat.mainAge - since)
+        last.communicationAge = max(0, heartbeat.communicationAge - since)
+        heard[heartbeat.rank] = (last, time)
+      }
     }
   }
 
@@ -189,9 +217,7 @@ final class WatchLoop {
   private func noteUnheard(at now: Int) {
     guard own.rank == 0, !notedUnheard, seconds(now - started) > max(5 * tick, 2) else { return }
     notedUnheard = true
-    let unheard = configuration.peers.filter { peer in
-      !local.contains { $0.rank == peer.rank } && heard[peer.rank] == nil
-    }
+    let unheard = configuration.peers.filter { !isLocal($0) && heard[$0.rank] == nil }
     guard !unheard.isEmpty else { return }
     var hosts: [String] = []
     for peer in unheard where !hosts.contains(peer.host) { hosts.append(peer.host) }
@@ -204,15 +230,32 @@ final class WatchLoop {
   private func end(_ verdict: Verdict, _ views: [RankView]) {
     let isSpeaker = configuration.records[0].verdict
       .compareExchange(expected: 0, desired: 1, ordering: .relaxed).exchanged
-    guard isSpeaker else { return endSilently() }
+    guard isSpeaker else { endSilently() }
     say(report(views).lines(for: verdict))
-    for _ in 0..<3 { sendHeartbeats(at: monotonicNanoseconds(), endsJob: true) }
+    for _ in 0..<3 { sendHeartbeats(at: monotonicNanoseconds(), .end) }
+    exitProcess()
+  }
+
+  /// mpirun ends the job when a process ends with such a code. But where a host is cut off it then waits for that
+  /// host's daemon, and the daemon for it: so both are given a few seconds, and killed, as are ranks of this node that
+  /// nobody else has ended by then. (Asked to end, mpirun of Open MPI 4.1 says that it is ending already.)
+  private func exitProcess() -> Never {
+    let parent = getppid()
+    let name = (try? String(contentsOfFile: "/proc/\(parent)/comm", encoding: .utf8)) ?? ""
+    let launchers = ["mpirun", "mpiexec", "orterun", "orted", "prterun", "prted"]
+    if launchers.contains(where: { name.hasPrefix($0) }) {
+      let processes = [parent] + local.map(\.process).filter { $0 != own.process }
+      fw_kill_after(processes, Int32(processes.count), Self.patience)
+    }
     _exit(Watchdog.exitCode)
   }
 
   /// Another rank ends the job and says why. Should it not come to that, this one ends too.
-  private func endSilently() {
+  private func endSilently() -> Never {
     _ = poll(nil, 0, 3000)
-    _exit(Watchdog.exitCode)
+    exitProcess()
   }
+
+  /// Seconds that mpirun has to end the job.
+  private static let patience: UInt32 = 8
 }

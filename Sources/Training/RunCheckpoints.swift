@@ -116,6 +116,9 @@ final class RunCheckpoints {
     let savedStatistics = SavedStatistics(plan: plan, lanes: lanes)
     let running = try savedStatistics.optimizerTensors(laneStatistics, on: world)
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
+      if let value = laneStatistics.rows.joined().first(where: { !$0.isFinite }) {
+        throw TrainingError.diverged(what: "a running statistic of training", value: Double(value), step: progress.step)
+      }
       guard let run else { return nil }
       if let value = statistics.first(where: { !$0.isFinite }) {
         throw TrainingError.diverged(

@@ -134,14 +134,15 @@ public final class Trainer {
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
       between: options.betweenNodes.options(tuned.tuning), clipNorm: options.clipNorm,
-      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1,
-      recorder: watch.recorder)
+      nonFinite: options.onNonfinite.steps,
+      largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1, recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
     }
     laneGradients = try LaneGradients(for: optimizer, batchCount: options.accumulate)
-    laneStatistics = LaneStatistics(plan: plan, laneCount: lanes.perRank)
+    laneStatistics = LaneStatistics(
+      plan: plan, laneCount: lanes.perRank, keepsPrevious: options.onNonfinite == .skip)
     laneLosses = .allocate(capacity: 2 * lanes.perRank)
     laneLosses.initialize(repeating: 0, count: 2 * lanes.perRank)
     plan.lossScale = 1 / Float(globalBatch)
@@ -159,8 +160,8 @@ public final class Trainer {
       try trainingExamplesEvaluated <= 0
       ? nil
       : Evaluator(
-        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization, lanes: lanes,
-        on: world, evaluateOn: options.evaluateOn, recorder: recorder)
+        plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
+        lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
       from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
@@ -202,8 +203,8 @@ public final class Trainer {
   /// Trains to the end, or until a rank is asked to stop. Collective.
   ///
   /// - Returns: the exit code: 0 at the end, 75 if the run stopped on request, with a checkpoint to resume from.
-  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what
-  ///   the plan, the exchange, the checkpoints or a listener meet.
+  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)`` and
+  ///   ``TrainingError/onlySkips(count:finding:step:)``; what the plan, the exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
     defer { watch.stop() }
     try report(.start(describe()))
@@ -221,7 +222,7 @@ public final class Trainer {
       let metrics = try step()
       stopped = metrics.stop && progress.step < totalSteps
       let isLast = progress.step == totalSteps
-      if progress.step % options.logEvery == 0 || isLast { try reportStep(metrics) }
+      if !metrics.isSkipped && (progress.step % options.logEvery == 0 || isLast) { try reportStep(metrics) }
       clock.pause()
       let evaluates = isDue(options.evaluateEvery) || isLast
       // Whoever asked for the stop may not wait long: what was learned is saved before it is evaluated.
@@ -252,6 +253,7 @@ public final class Trainer {
   private struct StepResult {
     var stop: Bool
     var gradientNorm: Double?
+    var isSkipped: Bool
   }
 
   /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
@@ -287,7 +289,35 @@ public final class Trainer {
       awaitsParameters: false)
     progress.step += 1
     clock.count(outcome)
-    return StepResult(stop: outcome.stop, gradientNorm: outcome.gradientNorm)
+    if outcome.isNonFinite {
+      let finding = try finding(nil)
+      throw TrainingError.diverged(what: finding.what, value: finding.value, step: progress.step)
+    }
+    if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
+    return StepResult(
+      stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
+  }
+
+  /// What is not finite in the step at hand, on every rank. Collective.
+  private func finding(_ error: DataParallelError?) throws -> NonFiniteFinding {
+    let losses = try lanes.gather((0..<lanes.perRank).map { laneLosses[$0] }, on: world)
+    return NonFiniteFinding(losses: losses, lanes: lanes, error: error)
+  }
+
+  /// Takes note of a step that was skipped; ends the run if there were too many.
+  private func skip(_ error: DataParallelError) throws {
+    laneStatistics.revert()
+    let finding = try finding(error)
+    let (inARow, total) = ((progress.skippedInARow ?? 0) + 1, (progress.skippedSteps ?? 0) + 1)
+    (progress.skippedInARow, progress.skippedSteps) = (inARow, total)
+    try report(
+      .skipped(
+        SkippedStep(
+          step: progress.step, epoch: progress.epoch(of: sampler), reason: finding.description, inARow: inARow,
+          total: total, seconds: clock.sinceStart)))
+    guard inARow < options.nonfiniteLimit else {
+      throw TrainingError.onlySkips(count: inARow, finding: finding.description, step: progress.step)
+    }
   }
 
   /// Backward of one batch: announces gradients as they become final, which is during the last of the batches summed.
@@ -385,7 +415,7 @@ public final class Trainer {
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
       waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
-      peakMemoryBytes: peakMemory, stopped: stopped,
+      peakMemoryBytes: peakMemory, skippedSteps: progress.skippedSteps ?? 0, stopped: stopped,
       seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
   }

@@ -5,7 +5,7 @@ import Testing
 @Suite("Heartbeats")
 struct HeartbeatTests {
   private let heartbeat = Heartbeat(
-    token: 0xfeed_0123_4567_89ab, rank: 1027, endsJob: true,
+    token: 0xfeed_0123_4567_89ab, rank: 1027, purpose: .obituary,
     main: LaneState(phase: .waiting, step: 1 << 40, bucket: 3, announced: 7), mainAge: 5_000_000_000,
     communication: LaneState(phase: .exchanging, step: 12, bucket: 2, announced: 0), communicationAge: 17)
 
@@ -36,6 +36,9 @@ struct HeartbeatTests {
     #expect(read(other) == nil)
     other = sent
     other[32] = 200
+    #expect(read(other) == nil)
+    other = sent
+    other[24] = 3
     #expect(read(other) == nil)
   }
 

@@ -52,7 +52,8 @@ struct LaneTests {
       for (name, outcome) in found {
         let all = expected[name]?.metrics ?? []
         #expect(outcome.metrics.count > 3, "\(what): \(name) reports too little")
-        #expect(outcome.metrics.allSatisfy { all.contains($0) }, "\(what): \(name) has other metrics: \(outcome.metrics)")
+        #expect(
+          outcome.metrics.allSatisfy { all.contains($0) }, "\(what): \(name) has other metrics: \(outcome.metrics)")
       }
     }
   }
@@ -81,7 +82,8 @@ struct LaneTests {
     compare(unsaid, onFour.filter { unsaid[$0.key] != nil }, "without --lanes")
   }
 
-  @Test("Numbers of lanes that are no power of two, and several a rank", arguments: [(6, [3, 6]), (8, [1, 2]), (3, [3])])
+  @Test(
+    "Numbers of lanes that are no power of two, and several a rank", arguments: [(6, [3, 6]), (8, [1, 2]), (3, [3])])
   func otherNumbers(lanes: Int, ranks: [Int]) async throws {
     let folder = try TemporaryFolder()
     let first = try await outcomes(folder["first"], lanes: lanes, cases: "small", ranks: ranks[0])

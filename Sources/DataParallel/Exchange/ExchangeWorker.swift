@@ -122,12 +122,12 @@ final class ExchangeWorker {
         while firstOpen < sent && stages[firstOpen] == .published { firstOpen += 1 }
       }
       if let vote, !isJudged {
-        if !hasVoted, let wish = wish(in: step) {
-          try vote.send(wish)
+        if !hasVoted, let votes = nodeVotes(in: step) {
+          try vote.send(votes)
           (hasVoted, hasMoved) = (true, true)
         }
         if hasVoted, let verdict = try vote.verdict() {
-          memory.controls[topology.local].verdict.store(2 * (step + 1) + (verdict ? 1 : 0), ordering: .releasing)
+          memory.controls[topology.local].verdict.store(verdict.stored(in: step), ordering: .releasing)
           (isJudged, hasMoved) = (true, true)
         }
       }
@@ -204,14 +204,15 @@ final class ExchangeWorker {
     return true
   }
 
-  /// Whether any rank of the node wishes to stop; nil until all have said.
-  private func wish(in step: Int) -> Bool? {
-    var wish = false
+  /// The votes of all ranks of the node; nil until all have voted.
+  private func nodeVotes(in step: Int) -> StepVotes? {
+    var votes = StepVotes()
     for rank in 0..<memory.rankCount {
       guard memory.controls[rank].voted.load(ordering: .acquiring) > step else { return nil }
-      wish = wish || memory.controls[rank].stop(in: step).load(ordering: .relaxed) == step + 1
+      votes.formUnion(
+        StepVotes(stored: memory.controls[rank].ballot(in: step).load(ordering: .relaxed), in: step))
     }
-    return wish
+    return votes
   }
 
   /// Whether the update of a step is to be made; nil until that is known.

@@ -160,10 +160,10 @@ final class TwoLevelExchange: Exchange {
     memory.controls[topology.local].announced.store(step * bucketCount + finished, ordering: .releasing)
   }
 
-  /// Says whether this rank wishes to stop in this step, once all buckets have been announced.
-  func vote(step: Int, stopRequested: Bool) {
+  /// Hands in this rank's votes, once all buckets have been announced.
+  func vote(step: Int, _ votes: StepVotes) {
     let control = memory.controls[topology.local]
-    if stopRequested { control.stop(in: step).store(step + 1, ordering: .relaxed) }
+    control.ballot(in: step).store(votes.stored(in: step), ordering: .relaxed)
     control.voted.store(step + 1, ordering: .releasing)
   }
 
@@ -182,11 +182,11 @@ final class TwoLevelExchange: Exchange {
   /// Gives a deferred step up: parameters and state stay as they are.
   func abandon(step: Int) { connection?.worker.decided.store(2 * (step + 1) + 1, ordering: .releasing) }
 
-  /// Whether any rank asked to stop in this step; the same on every rank.
-  func awaitVerdict(step: Int) throws -> Bool {
+  /// The votes of all ranks in this step; the same on every rank.
+  func awaitVerdict(step: Int) throws -> StepVotes {
     let verdict = memory.controls[0].verdict
-    try wait(for: verdict, toReach: 2 * (step + 1), .exchanging, bucket: bucketCount - 1)
-    return !verdict.load(ordering: .acquiring).isMultiple(of: 2)
+    try wait(for: verdict, toReach: StepVotes.floor(step), .exchanging, bucket: bucketCount - 1)
+    return StepVotes(stored: verdict.load(ordering: .acquiring), in: step)
   }
 
   /// Returns when the new y of the last step can be read up to arena offset `end`.
@@ -265,7 +265,9 @@ final class TwoLevelExchange: Exchange {
   private func wait(
     for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int = 0
   ) throws {
-    if counter.load(ordering: .acquiring) < target { try waitLong(for: counter, toReach: target, phase, bucket: bucket) }
+    if counter.load(ordering: .acquiring) < target {
+      try waitLong(for: counter, toReach: target, phase, bucket: bucket)
+    }
   }
 
   private func waitLong(
@@ -278,7 +280,7 @@ final class TwoLevelExchange: Exchange {
     connection.worker.isAwaited.store(true, ordering: .relaxed)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
-      recorder.main.enter(phaseBefore)
+      recorder.main.resume(phaseBefore)
       waitSeconds += monotonicSeconds() - start
     }
     var spins = 0

@@ -77,7 +77,7 @@ let smallCases = [
     flags: ["--batch-size", "3", "--accumulate", "2", "--statistics-batches", "2"]),
   Case(
     name: "normalized-flat", network: normalized,
-    flags: ["--batch-size", "2", "--exchange", "flat", "--statistics-batches", "0", "--evaluate-mirrored"]),
+    flags: ["--batch-size", "2", "--exchange", "flat", "--statistics-batches", "0", "--evaluate-views", "mirrored"]),
 ]
 
 /// The networks of the examples.

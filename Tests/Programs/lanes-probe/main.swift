@@ -20,10 +20,12 @@ MPIProgram.run { world in
   }
   let cases = smallCases + (arguments[2] == "all" ? largeCases : [])
   for test in cases {
-    var flags = test.flags + [
-      "--quiet", "--steps", "4", "--checkpoint-every", "2", "--evaluate-every", "3", "--log-every", "1", "--keep", "9",
-      "--output", "\(arguments[0])/\(test.name)",
-    ]
+    var flags =
+      test.flags + [
+        "--quiet", "--steps", "4", "--checkpoint-every", "2", "--evaluate-every", "3", "--log-every", "1", "--keep",
+        "9",
+        "--output", "\(arguments[0])/\(test.name)",
+      ]
     if lanes > 0 { flags += ["--lanes", "\(lanes)"] }
     if arguments.count > 3 {
       let from = "\(arguments[3])/\(test.name)"
