@@ -27,6 +27,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
 
   /// bfloat16 was asked for, and some ranks' processors have no instructions for it.
   case noBFloat16(reason: String)
+  /// Hosts differ in a way that changes results.
+  case mixedHosts(difference: String)
+  /// The timeline cannot be made.
+  case trace(path: String, reason: String)
   /// The number of oneDNN's threads cannot be set here.
   case threadsFixed(wanted: Int)
 
@@ -77,6 +81,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case .threadsFixed(let wanted):
       return "--threads-per-rank \(wanted): oneDNN does not compute with OpenMP in this process, so the number of its "
         + "threads cannot be set; leave the flag out, and set it as the threading library of that oneDNN has it"
+    case .mixedHosts(let difference):
+      return "\(difference); --mixed-hosts allow runs all the same"
+    case .trace(let path, let reason):
+      return "--trace \(path): \(reason)"
     case .runWentOn(let path):
       return "\(path): another job has gone on with this run in the meantime; resume it again"
     }
