@@ -163,11 +163,13 @@ public final class Trainer {
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
         lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
-      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
+      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps,
+      plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     startNotices = [
-      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
+      checkpoints.notice,
     ].compactMap(\.self)
     self.listeners = []
     if isRoot {

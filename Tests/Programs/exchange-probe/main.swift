@@ -177,7 +177,9 @@ MPIProgram.run { world in
   case "overlap": try checkOverlap(world)
   case "tuning": try checkTuning(world)
   case "fingerprint": try checkFingerprint(world)
-  default: throw Failure(description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|wire|overlap|tuning")
+  default:
+    throw Failure(
+      description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|wire|overlap|tuning")
   }
   if world.rank == 0 { print("ok on \(world.size) ranks") }
   return 0

@@ -108,10 +108,11 @@ final class Steps {
       sampler.prepare(epoch: step)
       assembler.fill(
         sampler.indices(batch: 0, positions: first..<(first + batch)), epoch: step, into: images, labels: labels)
-      let loss = try plan.forward(step: step, firstExample: first)
       let optimizer = optimizer
+      let loss = try plan.forward(step: step, firstExample: first) { try optimizer.awaitParameters(upTo: $0) }
+      try optimizer.awaitExchange()
       try plan.backward { optimizer.announce(finishedFrom: $0) }
-      _ = try optimizer.finishStep(stopRequested: false, loss: loss)
+      _ = try optimizer.finishStep(stopRequested: false, loss: loss, awaitsParameters: false)
     }
   }
 }
