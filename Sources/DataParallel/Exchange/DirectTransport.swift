@@ -172,6 +172,8 @@ final class DirectTransport: NodeTransport {
 
   func startParameters() throws { try messages.start(yIn) }
 
+  func progress() throws { try messages.progress(0..<sends.lowerBound) }
+
   func sendGradients(_ bucket: Int) throws {
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
     if !sums.areInPlace {
@@ -193,7 +195,7 @@ final class DirectTransport: NodeTransport {
     try messages.start(ranges[bucket].gradientsOut)
   }
 
-  func piecesArrived(_ bucket: Int) throws -> Bool { try messages.isComplete(ranges[bucket].gradientsIn) }
+  func piecesArrived(_ bucket: Int) throws -> Bool { messages.isKnownComplete(ranges[bucket].gradientsIn) }
 
   func pieces(_ bucket: Int) -> GradientPieces {
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
@@ -220,7 +222,7 @@ final class DirectTransport: NodeTransport {
   }
 
   func parametersArrived(_ bucket: Int) throws -> Bool {
-    guard try messages.isComplete(ranges[bucket].yIn) else { return false }
+    guard messages.isKnownComplete(ranges[bucket].yIn) else { return false }
     if let wireY {
       let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
       for node in 0..<nodeCount where node != own {
