@@ -90,6 +90,8 @@ final class ExchangeWorker {
     while firstOpen < bucketCount || !isJudged {
       if thread.isStopping { return false }
       var hasMoved = false
+      // Also with nothing to wait for here: others may wait for what is on its way to them.
+      if sent > 0 { try transport.progress() }
       if sent < bucketCount && isAnnounced(sent, in: step) {
         // Gradients first: others wait for them, and nobody needs the new y yet.
         if sent == 0 { recorder.begin(step: update.stepAtHand + 1) }

@@ -53,8 +53,9 @@ func checkWire(_ world: Communicator) throws {
           serial.step(pieces, scale: scale)
           if nodeCount > 1 { for index in 0..<test.count { serial.y[index] = rounded(serial.y[index]) } }
           let y = parameters(optimizer)
-          let place = "\(rule.name) \(test.sizes) clip \(clipNorm ?? 0) step \(step) rank \(world.rank) of \(world.size)"
-          try require(y.map(\.bitPattern) == serial.y.map(\.bitPattern), "\(place): y has other bits")
+          try require(
+            y.map(\.bitPattern) == serial.y.map(\.bitPattern),
+            "\(rule.name) \(test.sizes) clip \(clipNorm ?? 0) step \(step) rank \(world.rank): y has other bits")
         }
         // An evaluation sees x as it is, and leaves the rounded y as it was.
         let before = parameters(optimizer)
@@ -96,7 +97,7 @@ func checkOverlap(_ world: Communicator) throws {
         }
         try require(
           seen == serial.y.map(\.bitPattern),
-          "\(test.sizes) clip \(clipNorm ?? 0): rank \(world.rank) of \(world.size) sees other parameters in step \(step)")
+          "\(test.sizes) clip \(clipNorm ?? 0): rank \(world.rank) sees other parameters in step \(step)")
         try optimizer.awaitExchange()
         let all = (0..<world.size).map { rank in (0..<test.count).map { gradient(step: step, rank: rank, index: $0) } }
         // Backward: last layer first, and each rank is late in its turn.

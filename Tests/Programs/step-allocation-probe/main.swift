@@ -137,7 +137,8 @@ final class Steps {
           let first = ((rank * laneGradients.laneCount + lane) * laneGradients.batchCount + part) * batch
           assembler.fill(
             sampler.indices(batch: 0, positions: first..<(first + batch)), epoch: step, into: images, labels: labels)
-          losses[lane] += try plan.forward(step: step, firstExample: first)
+          losses[lane] += try plan.forward(step: step, firstExample: first) { try optimizer.awaitParameters(upTo: $0) }
+          try optimizer.awaitExchange()
           let destination = laneGradients.destination(lane: lane, batch: part)
           if !laneGradients.isDirect { try plan.bind(gradients: destination) }
           try plan.backward { offset in
@@ -146,7 +147,7 @@ final class Steps {
         }
         plan.saveRunningStatistics(to: statistics + lane * statisticsCount)
       }
-      _ = try optimizer.finishStep(stopRequested: false, laneLosses: losses)
+      _ = try optimizer.finishStep(stopRequested: false, laneLosses: losses, awaitsParameters: false)
     }
   }
 
