@@ -68,7 +68,7 @@ import Testing
   // MARK: - Kubernetes
 
   /// What a field may hold.
-  indirect enum Kind {
+  indirect enum Kind: Sendable {
     case text
     case number
     case oneOf([String])
