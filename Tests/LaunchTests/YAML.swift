@@ -2,7 +2,7 @@ import Foundation
 
 /// A value of a YAML document, of the part of YAML that our manifest uses: block mappings and sequences by indentation,
 /// flow ones in a line, plain and double-quoted scalars, comments.
-indirect enum YAML: Equatable {
+indirect enum YAML: Equatable, Sendable {
   case text(String)
   case list([YAML])
   case map([String: YAML])
@@ -16,13 +16,19 @@ indirect enum YAML: Equatable {
 
   /// The value behind names and, in lists, numbers.
   subscript(_ path: String...) -> YAML? {
-    path.reduce(self) { (value: YAML?, key) in
+    var value = self
+    for key in path {
       switch value {
-      case .map(let entries): entries[key]
-      case .list(let items): Int(key).flatMap { items.indices.contains($0) ? items[$0] : nil }
-      default: nil
+      case .map(let entries):
+        guard let entry = entries[key] else { return nil }
+        value = entry
+      case .list(let items):
+        guard let index = Int(key), items.indices.contains(index) else { return nil }
+        value = items[index]
+      case .text: return nil
       }
     }
+    return value
   }
 
   /// The text of a scalar.
