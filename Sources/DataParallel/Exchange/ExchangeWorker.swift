@@ -90,6 +90,8 @@ final class ExchangeWorker {
     while firstOpen < bucketCount || !isJudged {
       if thread.isStopping { return false }
       var hasMoved = false
+      // Also with nothing to wait for here: others may wait for what is on its way to them.
+      if sent > 0 { try transport.progress() }
       if sent < bucketCount && isAnnounced(sent, in: step) {
         // Gradients first: others wait for them, and nobody needs the new y yet.
         if sent == 0 { recorder.begin(step: update.stepAtHand + 1) }
@@ -229,17 +231,16 @@ final class ExchangeWorker {
 struct Naps {
   private static let shortest = 80_000
   private static let longest = 400_000
+  /// While nothing is computed. Not a spin: a thread that has slept is woken before those that have run, so naps are
+  /// the quicker way wherever there are more threads than cores.
+  private static let awaited = 10_000
   private var nanoseconds = Naps.shortest
 
   mutating func reset() { nanoseconds = Naps.shortest }
 
-  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive: it sleeps, so this one
-  ///   need not.
+  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive.
   mutating func nap(isAwaited: Bool) {
-    if isAwaited {
-      sched_yield()
-      return
-    }
+    if isAwaited { return fw_nap(Naps.awaited) }
     fw_nap(nanoseconds)
     nanoseconds = min(nanoseconds + nanoseconds / 2, Naps.longest)
   }
