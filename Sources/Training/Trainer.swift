@@ -92,6 +92,7 @@ public final class Trainer {
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
     }
+    let threads = try ComputeThreads.describe(on: world)
     let (hostNotes, coresPerRank) = try StartupChecks.run(
       mixedHosts: options.mixedHosts, threads: options.threadsPerRank, usesMessages: options.exchange != .shared,
       on: world)
@@ -129,7 +130,8 @@ public final class Trainer {
     self.groups = groups
     settings = RunSettings(
       program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
-      precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
+      precision: choice.precision, rankCount: world.size, laneCount: lanes.count,
+      computeThreads: threads.setting, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
     let start = try RunCheckpoints.findStart(options: options, program: program, settings: settings, on: world)
@@ -181,10 +183,13 @@ public final class Trainer {
         totalSteps: totalSteps, batchesPerStep: lanes.perRank * options.accumulate, plan: plan,
         bucketCount: buckets.buckets.count, recorder: watch.recorder, on: world)
     }
-    startNotices = hostNotes + [
-      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
-      checkpoints.notice,
-    ].compactMap(\.self)
+    startNotices =
+      hostNotes
+      + [
+        watch.notice, threads.notice, choice.notice, tuned.notice,
+        options.threadsPerRank.flatMap(ComputeThreads.notice),
+        checkpoints.notice,
+      ].compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }
