@@ -174,7 +174,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "DocumentationTests", dependencies: ["TestSupport", "least-squares", "least-squares-parallel"]),
-    .testTarget(name: "LaunchTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "LaunchTests", dependencies: ["TestSupport", "mnist"]),
     .testTarget(name: "ReportTests", dependencies: ["Report", "TestSupport"]),
     .testTarget(
       name: "SchedulesTests",

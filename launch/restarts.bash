@@ -96,7 +96,12 @@ clean_up() { # start family mpirun
         "/dev/shm/"*".$family"[0-9a-f][0-9a-f][0-9a-f][0-9a-f].*
       rm -rf "$temporary/ompi."*".$user/jf.$(printf %d "0x$family")"
     fi
-    rm -rf "$temporary/ompi."*".$user/pid.$mpirun"'
+    rm -rf "$temporary/ompi."*".$user/pid.$mpirun"
+    # What a watchdog shares is named by the process that made it, and has a name only for a moment.
+    for file in /dev/shm/freewheel-*; do
+      process=${file#/dev/shm/freewheel-}
+      [ -d "/proc/${process%%-*}" ] || rm -f "$file"
+    done'
   command="sh -c $(quoted "$command") $(quoted "$1") $(quoted "${2:-}") $(quoted "$3")"
   sh -c "$command" </dev/null 2>/dev/null || true
   while read -r host _; do

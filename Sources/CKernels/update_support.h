@@ -99,6 +99,34 @@ FW_INLINE void fw_stream_fence(void) {
   // Elsewhere a release waits for them as for all others.
 }
 
+// The bits of a line's numbers.
+typedef uint32_t fw_line_bits __attribute__((vector_size(64)));
+typedef uint32_t fw_unaligned_line_bits __attribute__((vector_size(64), aligned(4), may_alias));
+
+// Bits of the numbers that are not finite: a number without its sign is one of these if it is as large or larger.
+#define FW_INFINITY_BITS 0x7F800000u
+
+// largest[...] = the larger of it and the bits of `values` without their signs. One accumulator for all chunks of a
+// pass: what it takes is hidden behind the memory that the pass waits for.
+FW_INLINE void fw_watch(fw_line_bits *largest, const float *values, size_t count) {
+  const fw_line_bits magnitude = {0};
+  size_t i = 0;
+  for (; i + FW_LINE <= count; i += FW_LINE) {
+    fw_line_bits bits = *(const fw_unaligned_line_bits *)(values + i) & (magnitude + 0x7FFFFFFFu);
+    *largest = __builtin_elementwise_max(*largest, bits);
+  }
+  for (; i < count; i++) {
+    uint32_t bits = *(const uint32_t __attribute__((may_alias)) *)(values + i) & 0x7FFFFFFFu;
+    (*largest)[0] = (*largest)[0] > bits ? (*largest)[0] : bits;
+  }
+}
+
+FW_INLINE int fw_is_nonfinite(const fw_line_bits *largest) {
+  uint32_t found = 0;
+  for (size_t i = 0; i < FW_LINE; i++) found |= (*largest)[i] >= FW_INFINITY_BITS;
+  return found != 0;
+}
+
 // A pass that writes y: calls LOOP(target, sources, source_count, begin, length) for chunks that together cover
 // [0, n_elements), and FETCH(begin) before each, with `target` being where y goes, `source_count` a literal from 1 to
 // 4, and `sources` the pointers to read, already advanced to `begin`. FETCH is for all streams but the gradients and y.
@@ -111,6 +139,7 @@ FW_INLINE void fw_stream_fence(void) {
   do {                                                                                                                \
     const int stream = (gradients).stream_y && (uintptr_t)(y) % sizeof(fw_line) == 0;                                 \
     _Alignas(64) float block[FW_CHUNK];                                                                               \
+    fw_line_bits largest = {0};                                                                                       \
     if ((gradients).count <= FW_DIRECT_SOURCES) {                                                                     \
       struct fw_sources all = fw_load_sources((gradients).sources, (gradients).count, (gradients).offset);            \
       switch ((gradients).count) {                                                                                    \
@@ -129,6 +158,7 @@ FW_INLINE void fw_stream_fence(void) {
       }                                                                                                               \
     }                                                                                                                 \
     if (stream) fw_stream_fence();                                                                                    \
+    if ((gradients).found_nonfinite && fw_is_nonfinite(&largest)) *(gradients).found_nonfinite = true;                \
   } while (0)
 
 // Whole chunks have a length known to the compiler; the rest follows.
@@ -151,6 +181,7 @@ FW_INLINE void fw_stream_fence(void) {
     float *target = streamed ? block : (y) + (begin);                                                                 \
     if (!streamed) fw_fetch((y) + (begin));                                                                           \
     LOOP(target, sources, n, begin, length);                                                                          \
+    fw_watch(&largest, target, length);                                                                               \
     if (streamed) fw_stream_lines((y) + (begin), block, FW_CHUNK);                                                    \
   } while (0)
 

@@ -30,11 +30,22 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   /// Saved counters are not of these parameter groups.
   case otherGroups(String)
 
+  /// Recursive halving over a number of nodes that is no power of two.
+  case halvingNeedsPowerOfTwo(nodes: Int)
+
   /// A thread for communication could not be started.
   case noThread(reason: String)
 
   /// Memory for an arena or a shard could not be had.
   case outOfMemory(byteCount: Int, what: String)
+
+  /// Whether this tells of a step that met something that is not a finite number.
+  var isNonFinite: Bool {
+    switch self {
+    case .nonFiniteGradient, .nonFiniteTotal, .nonFiniteLoss: true
+    default: false
+    }
+  }
 
   /// A description in one line: what was wrong, what was expected, what to do.
   public var description: String {
@@ -62,6 +73,8 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
       return "invalid parameter groups: \(reason)"
     case .otherGroups(let reason):
       return "the saved counters are not of these parameter groups: \(reason); resume with the groups of the run"
+    case .halvingNeedsPowerOfTwo(let nodes):
+      return "recursive halving takes 2, 4, 8, … nodes, and there are \(nodes): use '--inter-node direct'"
     case .noThread(let reason):
       return "the communication thread could not be started (\(reason)); '--exchange flat' does without one"
     case .outOfMemory(let byteCount, let what):

@@ -20,6 +20,8 @@ final class ShardUpdate {
   let joinsAfter: UnsafeMutablePointer<Int>
   /// The summed gradient of the shard, where something must be known of all of it before the update.
   let reducedGradient: AlignedBuffer?
+  /// Becomes true where an update leaves a number in y that is not finite; one, owned by this object.
+  private let foundNonFinite: UnsafeMutablePointer<Bool>
   /// The arena of y, which is the exchange's.
   private let parameters: UnsafeMutablePointer<Float>
   private let streamsY: Bool
@@ -45,6 +47,8 @@ final class ShardUpdate {
     self.state = state
     self.parameters = parameters
     self.streamsY = streamsY
+    foundNonFinite = .allocate(capacity: 1)
+    foundNonFinite.initialize(to: false)
     segments = SegmentTable(groups: groups, shard: shard, state: state)
     groupCount = groups.count
     rules = .allocate(capacity: groups.count)
@@ -59,6 +63,7 @@ final class ShardUpdate {
     rules.deinitialize(count: groupCount)
     rules.deallocate()
     joinsAfter.deallocate()
+    foundNonFinite.deallocate()
   }
 
   /// Whether a group takes part in the step at hand.
@@ -69,6 +74,12 @@ final class ShardUpdate {
   ///
   /// - Parameter stepsBefore: steps finished since the start of the run.
   func turn(toStepAfter stepsBefore: Int) { stepAtHand = stepsBefore }
+
+  /// Whether an update since this was last called has left something in y that is not a finite number.
+  func takeNonFinite() -> Bool {
+    defer { foundNonFinite.pointee = false }
+    return foundNonFinite.pointee
+  }
 
   /// Begins the step at hand in all rules that take part in it.
   func beginRules(_ totals: StepTotals) {
@@ -82,26 +93,26 @@ final class ShardUpdate {
       reducedGradient.pointer + shard.offsets[bucket], pieces.pointers, pieces.count, shard.slices[bucket].count)
   }
 
-  /// Adds the squares of ``reducedGradient`` to `squares`, one number for each lane of this rank, in double precision:
-  /// within a segment in an order fixed by its length, over the segments of a lane's portions in their order.
-  func addSquares(to squares: UnsafeMutablePointer<Double>) {
+  /// Adds the squares of ``reducedGradient``, in double precision, to one sum per lane of this rank: within a segment
+  /// in an order fixed by its length, over the segments of a lane's portions in their order.
+  func addSquares(to sums: UnsafeMutablePointer<Double>) {
     guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
       let segment = segments[index]
-      squares[segment.lane] += fw_sum_squares(reducedGradient.pointer + segment.shardOffset, segment.count)
+      sums[segment.lane] += fw_sum_squares(reducedGradient.pointer + segment.shardOffset, segment.count)
     }
   }
 
-  /// Adds this shard's parts of the rules' global sums to `totals`, one row of `rowLength` numbers for each lane of
-  /// this rank. The gradient counts as it is before clipping.
-  func addSums(to totals: UnsafeMutablePointer<Double>, rowLength: Int) {
+  /// Adds this shard's parts of the rules' global sums to `totals`, which has a row of `rowCount` numbers for each lane
+  /// of this rank. The gradient counts as it is before clipping.
+  func addSums(to totals: UnsafeMutablePointer<Double>, rowCount: Int) {
     guard let reducedGradient else { return }
     for index in segments.indices where hasJoined(segments[index].group) {
       let segment = segments[index]
       withUnsafePointer(to: UnsafePointer(reducedGradient.pointer + segment.shardOffset)) {
         rules[segment.group].addSums(
           over: range(of: segment, gradients: $0, gradientCount: 1, gradientOffset: 0, scale: 1),
-          to: totals + segment.lane * rowLength)
+          to: totals + segment.lane * rowCount)
       }
     }
   }
@@ -149,6 +160,7 @@ final class ShardUpdate {
       gradients: gradients, gradientCount: gradientCount, gradientOffset: gradientOffset, gradientScale: scale,
       y: parameters + segment.start, state: segment.state, count: segment.count)
     range.streamsY = streamsY
+    range.foundNonFinite = foundNonFinite
     return range
   }
 }

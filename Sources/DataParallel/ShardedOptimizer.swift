@@ -13,6 +13,11 @@ public struct StepOutcome: Sendable {
   public var exchangeSeconds: Double
   /// The norm of the whole gradient before clipping, where it was needed; else nil.
   public var gradientNorm: Double?
+  /// A loss, or something that the update left in y, is not a finite number; the same on every rank. See
+  /// ``NonFiniteSteps/reported``.
+  public var isNonFinite = false
+  /// Why nothing was updated, in a step that was skipped; nil in all others. The same on every rank.
+  public var skipped: DataParallelError?
 }
 
 /// The data-parallel step: gradients computed at y on every rank are summed, each rank applies the update rule to its
@@ -30,9 +35,9 @@ public struct StepOutcome: Sendable {
 /// ```
 /// Gradients of all ranks are **summed**: a caller that wants their mean scales its loss by one over the number of
 /// ranks. A rank that computes several lanes (``BucketLayout/laneCount``) adds up their gradients itself, in the fixed
-/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)``
-/// and ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the
-/// object must not be used any more.
+/// tree: see ``LaneGradients``. All methods are collective over the communicator, but for ``announce(finishedFrom:)`` and
+/// ``awaitParameters(upTo:)``. A step allocates nothing. After an `MPIError` ranks may have come apart, and the object
+/// must not be used any more.
 ///
 /// Not thread-safe: an object belongs to the one thread of its rank that computes.
 public final class ShardedOptimizer {
@@ -84,12 +89,21 @@ public final class ShardedOptimizer {
   private let sumCount: Int
   private let sumCapacity: Int
   private let usesLoss: Bool
+  /// Whether steps with something that is not finite are skipped.
+  private let skips: Bool
+  /// Whether losses are added up over the lanes before an update.
+  private let sumsLosses: Bool
+  /// The last update of this rank left something that is not finite, which is still to be voted on.
+  private var hasFoundNonFinite = false
+  /// This rank's votes in the step at hand, and those of all ranks in the step that was given up last.
+  private var votes = StepVotes()
+  private var abandonedVotes = StepVotes()
   /// Whether something must be known of all gradients before an update begins.
   private let isDeferred: Bool
   /// Whether buckets are exchanged while backward goes on.
   private let overlaps: Bool
   /// This step's ``globalSums`` and behind them the loss, one row per lane and at last the total in the first: room
-  /// for ``maximumSumCount`` numbers a lane, owned by this object.
+  /// for ``maximumSumCount`` numbers and a loss a lane, owned by this object.
   private let totals: UnsafeMutablePointer<Double>
   /// Steps finished by this object: exchanges count from here, whatever step a resumed run is at.
   private var exchangeStep = 0
@@ -106,18 +120,19 @@ public final class ShardedOptimizer {
   ///   - between: how the shared exchange goes between nodes.
   ///   - clipNorm: the largest Euclidean norm of the whole gradient; longer ones are scaled down to it. Nil: no
   ///     clipping.
+  ///   - nonFinite: what becomes of steps with something that is not finite.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   ///   - recorder: is told what each step does, for watchdogs, summaries and timelines.
   /// - Throws: `MPIError`, ``DataParallelError``.
   public convenience init(
     communicator: Communicator, layout: BucketLayout, rule: any UpdateRule, exchange: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
-    recorder: StepRecorder = StepRecorder()
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil,
+    nonFinite: NonFiniteSteps = .reported, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try self.init(
       communicator: communicator, layout: layout,
       groups: [ParameterGroup(rule: rule, ranges: [0..<layout.elementCount])], exchange: exchange, between: options,
-      clipNorm: clipNorm, largestSum: largestSum, recorder: recorder)
+      clipNorm: clipNorm, nonFinite: nonFinite, largestSum: largestSum, recorder: recorder)
   }
 
   /// An optimizer with a rule for each of several groups of parameters. Collective over `communicator`.
@@ -131,19 +146,22 @@ public final class ShardedOptimizer {
   ///   - clipNorm: the largest Euclidean norm of the gradient of all groups that have joined. Nil: no clipping. The
   ///     rules' global sums are of the gradient as it was before clipping: a step size that divides by its norm would
   ///     otherwise grow as much as the gradient was scaled down.
+  ///   - nonFinite: what becomes of steps with something that is not finite.
   ///   - largestSum: how many numbers ``sumOverRanks(_:count:)`` is to take at a time.
   ///   - recorder: is told what each step does.
   /// - Throws: `MPIError`; ``DataParallelError``, where groups overlap, leave elements out or keep other state than
   ///   each other, or lanes cannot be divided over the ranks.
   public init(
     communicator: Communicator, layout: BucketLayout, groups: [ParameterGroup], exchange kind: ExchangeKind = .shared,
-    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil, largestSum: Int = 0,
-    recorder: StepRecorder = StepRecorder()
+    between options: InterNodeOptions = InterNodeOptions(), clipNorm: Double? = nil,
+    nonFinite: NonFiniteSteps = .reported, largestSum: Int = 0, recorder: StepRecorder = StepRecorder()
   ) throws {
     try groups.check(elementCount: layout.elementCount)
     let rule = groups[0].rule
     let lanesPerRank = try layout.lanesPerRank(of: communicator.size)
-    let sumCapacity = max(lanesPerRank * maximumSumCount, largestSum)
+    // A rule's sums, and a loss that it may not ask for.
+    let rowCapacity = maximumSumCount + 1
+    let sumCapacity = max(lanesPerRank * rowCapacity, largestSum)
     let (exchange, note) = try ExchangeChoice.make(
       kind, between: options, communicator: communicator, layout: layout, sumCapacity: sumCapacity,
       recorder: recorder)
@@ -151,7 +169,9 @@ public final class ShardedOptimizer {
     sumCount = rule.globalSums.count
     usesLoss = rule.usesLoss
     let twoLevel = exchange as? TwoLevelExchange
-    let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty
+    skips = nonFinite == .skipped
+    sumsLosses = rule.usesLoss || skips
+    let needsWholeGradient = clipNorm != nil || !rule.globalSums.isEmpty || skips
     isDeferred = needsWholeGradient || rule.usesLoss
     let arenaCount = (exchange.kind == .shared ? communicator.size : 1) + 1 + rule.stateSlots.count
     update = try ShardUpdate(
@@ -173,8 +193,8 @@ public final class ShardedOptimizer {
     stepped = exchange as? any SteppedExchange
     overlaps = options.overlaps
     exchangeNote = note
-    totals = .allocate(capacity: lanesPerRank * maximumSumCount)
-    totals.initialize(repeating: 0, count: lanesPerRank * maximumSumCount)
+    totals = .allocate(capacity: lanesPerRank * rowCapacity)
+    totals.initialize(repeating: 0, count: lanesPerRank * rowCapacity)
     try twoLevel?.start(update, isDeferred: isDeferred)
   }
 
@@ -207,7 +227,7 @@ public final class ShardedOptimizer {
     let phase = recorder.main.phase
     recorder.main.enter(.summing)
     try exchange.sum(values, count: count, rows: 1)
-    recorder.main.resume(phase)
+    recorder.main.enter(phase)
   }
 
   // MARK: - The step
@@ -225,13 +245,14 @@ public final class ShardedOptimizer {
     var announced = bucketsAnnounced
     while announced < layout.buckets.count, layout.buckets[announced].lowerBound >= offset { announced += 1 }
     guard announced > bucketsAnnounced else { return }
-    recorder.announce(buckets: bucketsAnnounced, announced)
     if bucketsAnnounced == 0, let twoLevel {
       // From here to the step's end the rules are the communication thread's.
       try twoLevel.awaitQuiet()
+      hasFoundNonFinite = update.takeNonFinite() || hasFoundNonFinite
       update.turn(toStepAfter: step)
       if !isDeferred { update.beginRules(StepTotals()) }
     }
+    recorder.announce(buckets: bucketsAnnounced, announced)
     bucketsAnnounced = announced
     exchange.announce(step: exchangeStep, bucketCount: announced)
   }
@@ -252,8 +273,8 @@ public final class ShardedOptimizer {
   ///   - stopRequested: this rank wishes that training stops after this step.
   ///   - loss: this rank's part of the loss at y, for rules that use it; others do not look at it. Parts are
   ///     **summed** over the ranks, as gradients are: a caller whose loss is a mean over its own examples scales it by
-  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives
-  ///     the loss of each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
+  ///     one over the number of ranks. Every rank gives one, or none does. A rank of several lanes gives the loss of
+  ///     each, with ``finishStep(stopRequested:laneLosses:awaitsParameters:)``.
   ///   - awaitsParameters: false where the caller asks for parameters as it comes to need them: with
   ///     ``awaitParameters(upTo:)`` before it reads any, and with ``awaitExchange()`` before it writes gradients. What
   ///     is on its way between nodes then goes on while the next forward pass computes. The other methods of this
@@ -262,7 +283,8 @@ public final class ShardedOptimizer {
   /// - Throws: `MPIError`; ``DataParallelError/lossMissing(rule:)`` before anything is exchanged;
   ///   ``DataParallelError/nonFiniteGradient(norm:step:)``, ``DataParallelError/nonFiniteTotal(name:value:step:)`` and
   ///   ``DataParallelError/nonFiniteLoss(value:step:)`` on every rank, if clipping or the rule meets such a norm, sum
-  ///   or loss. The parameters and the state are then as they were, and another step may follow.
+  ///   or loss. The parameters and the state are then as they were, and another step may follow. With
+  ///   ``NonFiniteSteps/skipped`` none of the three is thrown; they come as ``StepOutcome/skipped``.
   public func finishStep(
     stopRequested: Bool, loss: Double? = nil, awaitsParameters: Bool = true
   ) throws -> StepOutcome {
@@ -279,7 +301,7 @@ public final class ShardedOptimizer {
   /// - Parameters:
   ///   - stopRequested: as above.
   ///   - laneLosses: ``lanesPerRank`` numbers, each the part of one lane, in lane order; nil for rules that do not use
-  ///     the loss. They are added up over all lanes in lane order.
+  ///     the loss, and then nobody looks whether it is finite. They are added up over all lanes in lane order.
   ///   - awaitsParameters: as above.
   public func finishStep(
     stopRequested: Bool, laneLosses: UnsafePointer<Double>?, awaitsParameters: Bool = true
@@ -290,23 +312,28 @@ public final class ShardedOptimizer {
     let waitedBefore = twoLevel == nil ? 0 : exchange.waitSeconds
     if twoLevel == nil { exchange.waitSeconds = 0 }
     try announce(from: 0)
-    recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
+    votes = StepVotes(stop: stopRequested, nonFinite: hasFoundNonFinite)
+    hasFoundNonFinite = false
+    if let laneLosses {
+      for lane in 0..<lanesPerRank where !laneLosses[lane].isFinite { votes.nonFinite = true }
+    }
     if let stepped {
       update.turn(toStepAfter: step)
-      try stepped.beginExchange(step: exchangeStep, stopRequested: stopRequested)
+      recorder.main.enter(.waiting, bucket: layout.buckets.count - 1)
+      try stepped.beginExchange(step: exchangeStep, votes: votes)
     } else {
-      twoLevel?.vote(step: exchangeStep, stopRequested: stopRequested)
+      twoLevel?.vote(step: exchangeStep, votes)
     }
     var gradientNorm: Double?
     var scale: Float = 1
     if isDeferred {
-      try reduce()
-      if let clipNorm {
-        let norm = try norm()
-        gradientNorm = norm
-        scale = norm > clipNorm ? Float(clipNorm / norm) : 1
+      do {
+        (gradientNorm, scale) = try takeSums(laneLosses)
+      } catch let error as DataParallelError where skips && error.isNonFinite {
+        var outcome = outcome(abandonedVotes, since: start, waitedBefore: waitedBefore, gradientNorm: nil)
+        (outcome.isNonFinite, outcome.skipped) = (false, error)
+        return outcome
       }
-      try takeTotals(laneLosses)
     }
     if stepped != nil || isDeferred {
       update.beginRules(
@@ -314,25 +341,55 @@ public final class ShardedOptimizer {
     }
     try updateAll(scale: scale)
     step += 1
-    let stop = try endStep()
+    if twoLevel == nil && update.takeNonFinite() {
+      votes.nonFinite = true
+      hasFoundNonFinite = true
+    }
+    let all = try endStep()
+    // What could not be agreed on any more in this step is in the next.
+    if all.nonFinite { hasFoundNonFinite = false }
     if awaitsParameters || !overlaps { try awaitExchange() }
+    return outcome(all, since: start, waitedBefore: waitedBefore, gradientNorm: gradientNorm)
+  }
+
+  private func outcome(
+    _ votes: StepVotes, since start: Double, waitedBefore: Double, gradientNorm: Double?
+  ) -> StepOutcome {
     let wait = exchange.waitSeconds
     exchange.waitSeconds = 0
     return StepOutcome(
-      stop: stop, waitSeconds: wait, exchangeSeconds: monotonicSeconds() - start - (wait - waitedBefore),
-      gradientNorm: gradientNorm)
+      stop: votes.stop, waitSeconds: wait, exchangeSeconds: monotonicSeconds() - start - (wait - waitedBefore),
+      gradientNorm: gradientNorm, isNonFinite: votes.nonFinite)
+  }
+
+  /// Takes all sums that must be known before an update.
+  ///
+  /// - Returns: the norm of the gradient where that is needed, and the factor of clipping.
+  private func takeSums(_ laneLosses: UnsafePointer<Double>?) throws -> (norm: Double?, scale: Float) {
+    try reduce()
+    let norm = clipNorm != nil || skips ? try norm() : nil
+    try takeTotals(laneLosses)
+    guard let clipNorm, let norm, norm > clipNorm else { return (norm, 1) }
+    return (norm, Float(clipNorm / norm))
   }
 
   /// Afterwards the next step may begin.
   ///
-  /// - Returns: whether some rank asked to stop.
-  private func endStep() throws -> Bool {
+  /// - Returns: the votes of all ranks.
+  private func endStep() throws -> StepVotes {
     recorder.main.enter(.finishing)
-    let stop = try twoLevel?.awaitVerdict(step: exchangeStep) ?? stepped?.finish(step: exchangeStep) ?? false
+    let all =
+      try twoLevel?.awaitVerdict(step: exchangeStep) ?? stepped?.finish(step: exchangeStep, votes: votes) ?? votes
     recorder.main.enter(.reporting)
     exchangeStep += 1
     bucketsAnnounced = 0
-    return stop
+    return all
+  }
+
+  /// Ends a step in which nothing is updated.
+  private func abandonStep() throws {
+    twoLevel?.abandon(step: exchangeStep)
+    abandonedVotes = try endStep()
   }
 
   /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
@@ -341,12 +398,6 @@ public final class ShardedOptimizer {
     let pieces = try stepped.pieces(step: exchangeStep, bucket: bucket)
     recorder.main.enter(.updating, bucket: bucket)
     return pieces
-  }
-
-  /// Ends a step in which nothing is updated.
-  private func abandonStep() throws {
-    twoLevel?.abandon(step: exchangeStep)
-    _ = try endStep()
   }
 
   /// Sums the ranks' gradients of this rank's shard, where they are needed as a whole.
@@ -358,8 +409,7 @@ public final class ShardedOptimizer {
     }
   }
 
-  /// The norm of the whole gradient, from squares added in double precision: over the segments of a lane's portions in
-  /// their order, over lanes in lane order.
+  /// The norm of the whole gradient, from squares added in double precision, over the lanes in lane order.
   private func norm() throws -> Double {
     totals.update(repeating: 0, count: lanesPerRank)
     update.addSquares(to: totals)
@@ -381,11 +431,11 @@ public final class ShardedOptimizer {
   /// lane's portions in their order, then lanes in theirs. Other groups, buckets or numbers of lanes can change the
   /// last bits.
   private func takeTotals(_ laneLosses: UnsafePointer<Double>?) throws {
-    let count = sumCount + (usesLoss ? 1 : 0)
+    let count = sumCount + (sumsLosses ? 1 : 0)
     guard count > 0 else { return }
     totals.update(repeating: 0, count: lanesPerRank * count)
-    if sumCount > 0 { update.addSums(to: totals, rowLength: count) }
-    if let laneLosses, usesLoss {
+    if sumCount > 0 { update.addSums(to: totals, rowCount: count) }
+    if let laneLosses, sumsLosses {
       for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
     }
     recorder.main.enter(.summing)

@@ -189,16 +189,16 @@ public final class Plan {
   public func evaluate(
     count: Int, weights: [Float], fill: (Int) throws -> Void
   ) throws -> (lossSum: Double, correct: Int) {
-    // The loss is the last operation: it comes once, behind the last view.
+    // The loss is the last operation: it comes once, behind the last view, and is what writes the kept logits.
     let beforeLoss = program.forward.count - 1
-    var sums = [Float](repeating: 0, count: batchSize * classCount)
-    for (view, weight) in weights.enumerated() {
+    let (logits, sums, size) = (program.logits.floats, program.keptLogits.floats, batchSize * classCount)
+    for view in weights.indices {
       try fill(view)
       try beginEvaluation(count: count)
       try run(program.forward, 0..<beforeLoss)
-      for index in sums.indices { sums[index] += weight * program.logits.floats[index] }
+      for index in 0..<size { sums[index] = (view == 0 ? 0 : sums[index]) + weights[view] * logits[index] }
     }
-    program.logits.floats.update(from: sums, count: sums.count)
+    logits.update(from: sums, count: size)
     try run(program.forward, beforeLoss..<program.forward.count)
     return (context.lossSum, context.correct)
   }

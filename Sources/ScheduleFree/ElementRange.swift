@@ -22,6 +22,9 @@ public struct ElementRange<Scalar> {
   /// Whether single-precision kernels may store y past the caches, which is faster where it will have left them anyway
   /// before anyone reads it. A matter of speed alone: the bits are the same.
   public var streamsY = false
+  /// Set to true by single-precision kernels that write to ``y`` what is not a finite number, and never set to false;
+  /// nil where nobody asks. Rules written in Swift alone need not look at it: what they miss shows in the next loss.
+  public var foundNonFinite: UnsafeMutablePointer<Bool>?
   /// One pointer per ``StateSlot``, in the order of the rule's ``UpdateRule/stateSlots``.
   public var state: UnsafePointer<UnsafeMutablePointer<Scalar>>
   /// Elements in the slice; 0 is allowed.

@@ -24,7 +24,8 @@ extension ElementRange where Scalar == Float {
   /// The gradients, and how y is stored, as the kernels take them.
   var summedGradients: fw_gradients {
     fw_gradients(
-      sources: gradients, count: gradientCount, offset: gradientOffset, scale: gradientScale, stream_y: streamsY)
+      sources: gradients, count: gradientCount, offset: gradientOffset, scale: gradientScale, stream_y: streamsY,
+      found_nonfinite: foundNonFinite)
   }
 }
 

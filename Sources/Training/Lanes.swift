@@ -37,16 +37,24 @@ struct Lanes: Sendable, Equatable {
   /// - Parameter rows: one row for each of this rank's lanes, all of one length.
   /// - Throws: `MPIError`.
   func sum(_ rows: [[Double]], on world: Communicator) throws -> [Double] {
-    let own = rows.flatMap(\.self)
-    var all = [Double](repeating: 0, count: own.count * world.size)
-    try own.withUnsafeBufferPointer { own in
-      try all.withUnsafeMutableBufferPointer { try world.allGather(own, into: $0) }
-    }
-    let width = own.count / perRank
+    let all = try gather(rows.flatMap(\.self), on: world)
+    let width = all.count / count
     var sums = [Double](repeating: 0, count: width)
     for lane in 0..<count {
       for index in 0..<width { sums[index] += all[lane * width + index] }
     }
     return sums
+  }
+
+  /// Numbers of all lanes, in lane order. Collective; allocates.
+  ///
+  /// - Parameter own: as many numbers for each of this rank's lanes.
+  /// - Throws: `MPIError`.
+  func gather(_ own: [Double], on world: Communicator) throws -> [Double] {
+    var all = [Double](repeating: 0, count: own.count * world.size)
+    try own.withUnsafeBufferPointer { own in
+      try all.withUnsafeMutableBufferPointer { try world.allGather(own, into: $0) }
+    }
+    return all
   }
 }

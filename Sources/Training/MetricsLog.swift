@@ -39,6 +39,11 @@ final class MetricsLog: TrainingListener {
         "event": "checkpoint", "step": .integer(step), "epoch": .number(epoch), "path": .text(path),
         "save_milliseconds": .number(seconds * 1e3),
       ])
+    case .skipped(let m):
+      try writer.append(ordered: [
+        ("event", "skipped"), ("step", .integer(m.step)), ("epoch", .number(m.epoch)), ("reason", .text(m.reason)),
+        ("skipped_in_a_row", .integer(m.inARow)), ("skipped_steps", .integer(m.total)), ("seconds", .number(m.seconds)),
+      ])
     case .summary(let m):
       var fields: [(key: String, value: MetricValue)] = [
         ("event", "summary"), ("step", .integer(m.step)), ("epoch", .number(m.epoch)), ("loss", optional(m.loss)),
@@ -55,7 +60,8 @@ final class MetricsLog: TrainingListener {
         ("cores_per_rank", .number(profile.coresPerRank)),
         ("bucket_elements", .numbers(profile.bucketElements.map(Double.init))),
         ("bucket_announced_milliseconds", .numbers(profile.announced.map { $0 * 1e3 })),
-        ("peak_memory_bytes", .integer(m.peakMemoryBytes)), ("stopped", .flag(m.stopped)),
+        ("peak_memory_bytes", .integer(m.peakMemoryBytes)), ("skipped_steps", .integer(m.skippedSteps)),
+        ("stopped", .flag(m.stopped)),
         ("seconds", .number(m.seconds)),
       ]
       try writer.append(ordered: fields)

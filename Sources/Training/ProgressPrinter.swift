@@ -44,6 +44,8 @@ public final class ProgressPrinter: TrainingListener {
     case .checkpoint(_, _, let path, _):
       guard !quiet else { return }
       line("saved \(path)")
+    case .skipped(let skipped):
+      line("note: step \(skipped.step) was skipped, \(skipped.total) in all: \(skipped.reason)")
     case .notice(let text):
       line("note: " + text)
     case .summary(let summary):
@@ -53,6 +55,7 @@ public final class ProgressPrinter: TrainingListener {
         summary.seconds, summary.imagesPerSecond)
       if let accuracy = summary.accuracy { text += String(format: ", test accuracy %.2f %%", 100 * accuracy) }
       line(text)
+      if summary.skippedSteps > 0 { line("skipped: \(summary.skippedSteps) steps that met something not finite") }
       if summary.shares.total > 0 { line(Self.shares(summary.shares)) }
       line("run folder: \(summary.folder)")
     }

@@ -7,10 +7,12 @@ import ScheduleFree
 import SystemPackage
 
 /// What a checkpoint holds besides tensors.
-private struct SavedState: Codable {
+struct SavedState: Codable {
   var progress: RunProgress
   var counters: OptimizerCounters
   var settings: RunSettings
+  /// How gradients were cut and exchanged; nil in checkpoints of versions that had no choice.
+  var exchange: ExchangeTuning?
 }
 
 /// Ties a run to its folder: makes or finds it, puts the optimizer into the state it is to start from, and saves
@@ -31,19 +33,32 @@ final class RunCheckpoints {
   private let lanes: Lanes
   private let laneStatistics: LaneStatistics
   private let settings: RunSettings
+  private let tuning: ExchangeTuning
   /// Batches of a lane in a step.
   private let batchesPerStep: Int
   /// The run folder, open for writing; on rank zero only.
   private let run: OpenRun?
 
-  /// Finds or makes the run folder, and initialises parameters and optimizer state: fresh, from `--initial-weights`,
-  /// or from the checkpoint of `--resume`. Collective.
+  /// Finds where the run starts: nowhere yet, or at the checkpoint of `--resume`. Collective; writes nothing.
+  ///
+  /// - Returns: what was found, on rank zero.
+  /// - Throws: on every rank, what makes the start impossible.
+  static func findStart(
+    options: TrainingOptions, program: String, settings: RunSettings, on world: Communicator
+  ) throws -> Start? {
+    try world.agree(on: "the checkpoint to resume") {
+      world.rank == 0 ? try Start(options: options, program: program, settings: settings) : nil
+    }
+  }
+
+  /// Makes or opens the run folder, and initialises parameters and optimizer state: fresh, from `--initial-weights`,
+  /// or from the checkpoint that was found. Collective.
   ///
   /// - Throws: on every rank, what makes the start impossible; nothing already saved is touched before everything was
   ///   checked.
   init(
-    options: TrainingOptions, program: String, settings: RunSettings, totalSteps: Int, plan: Plan,
-    optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics, initialValues: [String: [Float]],
+    from start: Start?, options: TrainingOptions, program: String, settings: RunSettings, tuning: ExchangeTuning,
+    totalSteps: Int, plan: Plan, optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics, initialValues: [String: [Float]],
     on world: Communicator
   ) throws {
     self.world = world
@@ -52,12 +67,10 @@ final class RunCheckpoints {
     self.lanes = lanes
     self.laneStatistics = laneStatistics
     self.settings = settings
+    self.tuning = tuning
     batchesPerStep = options.accumulate
     let isRoot = world.rank == 0
 
-    let start = try world.agree(on: "the checkpoint to resume") {
-      isRoot ? try Start(options: options, program: program, settings: settings) : nil
-    }
     let lack = try Self.initialise(
       from: start, options: options, plan: plan, optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics,
       initialValues: initialValues, world: world)
@@ -72,7 +85,8 @@ final class RunCheckpoints {
       guard isRoot, progress.step < totalSteps else { return nil }
       let session = RunDescription.Session(
         arguments: CommandLine.arguments, firstStep: progress.step, totalSteps: totalSteps, hosts: hosts,
-        started: ISO8601DateFormatter().string(from: Date()), settings: settings, versions: Versions.all,
+        started: ISO8601DateFormatter().string(from: Date()), settings: settings, exchange: tuning,
+        versions: Versions.all,
         job: JobName.current, restart: JobName.restartReason)
       return try OpenRun(
         continuing: start?.point, reusing: start?.emptyRun, options: options, program: program, session: session)
@@ -102,6 +116,9 @@ final class RunCheckpoints {
     let savedStatistics = SavedStatistics(plan: plan, lanes: lanes)
     let running = try savedStatistics.optimizerTensors(laneStatistics, on: world)
     return try world.agree(on: "the checkpoint") { () throws -> (path: String, warnings: [String])? in
+      if let value = laneStatistics.rows.joined().first(where: { !$0.isFinite }) {
+        throw TrainingError.diverged(what: "a running statistic of training", value: Double(value), step: progress.step)
+      }
       guard let run else { return nil }
       if let value = statistics.first(where: { !$0.isFinite }) {
         throw TrainingError.diverged(
@@ -120,7 +137,7 @@ final class RunCheckpoints {
       let saved = try run.store.save(
         step: progress.step, model: model, optimizer: optimizerTensors + running,
         metadata: ["format": "pt"], metric: accuracy,
-        state: SavedState(progress: progress, counters: optimizer.counters, settings: settings))
+        state: SavedState(progress: progress, counters: optimizer.counters, settings: settings, exchange: tuning))
       return (saved.folder.string, saved.warnings)
     }
   }
@@ -150,7 +167,7 @@ final class RunCheckpoints {
   // MARK: - Starting
 
   /// What rank zero found out about where to start, before anything was written.
-  private struct Start {
+  struct Start {
     var point: ResumePoint?
     /// The run that this job began before, if it saved nothing.
     var emptyRun: RunFolder?

@@ -1,3 +1,5 @@
+import DataParallel
+
 /// What `run.json` holds: everything needed to repeat a run.
 struct RunDescription: Codable {
   /// One start of the program: the first, and one for each resume.
@@ -14,6 +16,8 @@ struct RunDescription: Codable {
     var started: String
     /// Settings that decide what is computed.
     var settings: RunSettings
+    /// How gradients are cut and exchanged; nil in runs of versions that had no choice.
+    var exchange: ExchangeTuning?
     /// Versions of what it ran on.
     var versions: [String: String]
     /// The job that started it, if it has a name (see ``JobName``).

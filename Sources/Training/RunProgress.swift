@@ -6,6 +6,9 @@ struct RunProgress: Codable, Equatable {
   var step = 0
   /// The best accuracy at x so far.
   var bestAccuracy: Double?
+  /// Steps skipped so far, and those at the end without one between them that was not; nil for none.
+  var skippedSteps: Int?
+  var skippedInARow: Int?
   /// Seconds since the start of the run, over all its sessions.
   var seconds = 0.0
 

@@ -132,18 +132,23 @@ public final class Trainer {
       precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
+    let start = try RunCheckpoints.findStart(options: options, program: program, settings: settings, on: world)
+    let tuned = try options.tuning(for: plan, rule: rule, saved: start?.state?.exchange, on: world)
     let buckets = try BucketLayout(
-      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset), laneCount: lanes.count)
+      elementCount: plan.layout.count, tensorOffsets: plan.layout.tensors.map(\.offset),
+      targetCount: tuned.tuning.bucketCount, laneCount: lanes.count)
     optimizer = try ShardedOptimizer(
       communicator: world, layout: buckets, groups: groups.map(\.group), exchange: options.exchange,
-      between: options.betweenNodes.options, clipNorm: options.clipNorm,
+      between: options.betweenNodes.options(tuned.tuning), clipNorm: options.clipNorm,
+      nonFinite: options.onNonfinite.steps,
       largestSum: 2 * (plan.statistics.map(\.count).max() ?? 0) + 1, recorder: watch.recorder)
     if options.poolsStatistics(over: world) {
       let optimizer = optimizer
       plan.poolStatistics { try optimizer.sumOverRanks($0, count: $1) }
     }
     laneGradients = try LaneGradients(for: optimizer, batchCount: options.accumulate)
-    laneStatistics = LaneStatistics(plan: plan, laneCount: lanes.perRank)
+    laneStatistics = LaneStatistics(
+      plan: plan, laneCount: lanes.perRank, keepsPrevious: options.onNonfinite == .skip)
     laneLosses = .allocate(capacity: 2 * lanes.perRank)
     laneLosses.initialize(repeating: 0, count: 2 * lanes.perRank)
     plan.lossScale = 1 / Float(globalBatch)
@@ -164,7 +169,7 @@ public final class Trainer {
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
         lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
-      options: options, program: program, settings: settings, totalSteps: totalSteps, plan: plan,
+      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     let firstStep = progress.step + 1
@@ -176,7 +181,8 @@ public final class Trainer {
         bucketCount: buckets.buckets.count, recorder: watch.recorder, on: world)
     }
     startNotices = hostNotes + [
-      watch.notice, choice.notice, options.threadsPerRank.flatMap(ComputeThreads.notice), checkpoints.notice,
+      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
+      checkpoints.notice,
     ].compactMap(\.self)
     self.listeners = []
     if isRoot {
@@ -212,8 +218,8 @@ public final class Trainer {
   /// Trains to the end, or until a rank is asked to stop. Collective.
   ///
   /// - Returns: the exit code: 0 at the end, 75 if the run stopped on request, with a checkpoint to resume from.
-  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)``; what
-  ///   the plan, the exchange, the checkpoints or a listener meet.
+  /// - Throws: on every rank, or on one, which then ends the job: ``TrainingError/diverged(what:value:step:)`` and
+  ///   ``TrainingError/onlySkips(count:finding:step:)``; what the plan, the exchange, the checkpoints or a listener meet.
   public func run() throws -> Int32 {
     defer { watch.stop() }
     try report(.start(describe()))
@@ -231,7 +237,7 @@ public final class Trainer {
       let metrics = try step()
       stopped = metrics.stop && progress.step < totalSteps
       let isLast = progress.step == totalSteps
-      if progress.step % options.logEvery == 0 || isLast { try reportStep(metrics) }
+      if !metrics.isSkipped && (progress.step % options.logEvery == 0 || isLast) { try reportStep(metrics) }
       clock.pause()
       if let trace, trace.isDue(after: progress.step, stopped: stopped) {
         recorder.enter(.agreeing)
@@ -267,6 +273,7 @@ public final class Trainer {
   private struct StepResult {
     var stop: Bool
     var gradientNorm: Double?
+    var isSkipped: Bool
   }
 
   /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
@@ -275,7 +282,6 @@ public final class Trainer {
     recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
-    let optimizer = optimizer
     for lane in 0..<lanes.perRank {
       laneStatistics.begin(lane: lane)
       laneLosses[lane] = 0
@@ -287,6 +293,7 @@ public final class Trainer {
           into: plan.inputAddress, labels: plan.labelAddress)
         recorder.enter(.forward)
         // What other nodes send of y may still be on its way; each layer waits for its own.
+        let optimizer = optimizer
         laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first) {
           try optimizer.awaitParameters(upTo: $0)
         }
@@ -299,10 +306,39 @@ public final class Trainer {
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
     let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
+      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank,
+      awaitsParameters: false)
     progress.step += 1
     clock.count(outcome)
-    return StepResult(stop: outcome.stop, gradientNorm: outcome.gradientNorm)
+    if outcome.isNonFinite {
+      let finding = try finding(nil)
+      throw TrainingError.diverged(what: finding.what, value: finding.value, step: progress.step)
+    }
+    if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
+    return StepResult(
+      stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
+  }
+
+  /// What is not finite in the step at hand, on every rank. Collective.
+  private func finding(_ error: DataParallelError?) throws -> NonFiniteFinding {
+    let losses = try lanes.gather((0..<lanes.perRank).map { laneLosses[$0] }, on: world)
+    return NonFiniteFinding(losses: losses, lanes: lanes, error: error)
+  }
+
+  /// Takes note of a step that was skipped; ends the run if there were too many.
+  private func skip(_ error: DataParallelError) throws {
+    laneStatistics.revert()
+    let finding = try finding(error)
+    let (inARow, total) = ((progress.skippedInARow ?? 0) + 1, (progress.skippedSteps ?? 0) + 1)
+    (progress.skippedInARow, progress.skippedSteps) = (inARow, total)
+    try report(
+      .skipped(
+        SkippedStep(
+          step: progress.step, epoch: progress.epoch(of: sampler), reason: finding.description, inARow: inARow,
+          total: total, seconds: clock.sinceStart)))
+    guard inARow < options.nonfiniteLimit else {
+      throw TrainingError.onlySkips(count: inARow, finding: finding.description, step: progress.step)
+    }
   }
 
   /// Backward of one batch: announces gradients as they become final, which is during the last of the batches summed.
@@ -401,7 +437,7 @@ public final class Trainer {
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
       waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
-      profile: profile, peakMemoryBytes: peakMemory, stopped: stopped,
+      profile: profile, peakMemoryBytes: peakMemory, skippedSteps: progress.skippedSteps ?? 0, stopped: stopped,
       seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
   }

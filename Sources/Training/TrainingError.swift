@@ -14,6 +14,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
   case otherLanes(path: String, saved: String, given: String)
   /// A loss or a parameter is not a finite number.
   case diverged(what: String, value: Double, step: Int)
+  /// One step after the other met something that is not a finite number, and was skipped.
+  case onlySkips(count: Int, finding: String, step: Int)
   /// While this run was starting, another job went on with the run it was to continue.
   case runWentOn(path: String)
   /// A pattern matches the name of no tensor.
@@ -46,6 +48,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
       return "\(data) has examples of shape \(found); the network takes \(expected)"
     case .tooFewOutputs(let outputs, let classes, let data):
       return "the network ends in \(outputs) outputs; \(data) has \(classes) classes"
+    case .onlySkips(let count, let finding, let step):
+      return "\(count) steps in a row were skipped, the last because \(finding) in step \(step): this does not pass by "
+        + "itself; the newest checkpoint is good, so go on from it with a smaller learning rate, or look at the data "
+        + "(--nonfinite-limit says how many are too many)"
     case .otherSettings(let path, let setting, let saved, let given):
       return "cannot resume \(path): it was made with \(setting) '\(saved)', this run has '\(given)'; "
         + "use the same flags, or begin a new run from its weights with --initial-weights"

@@ -8,6 +8,8 @@ public enum TrainingEvent: Sendable {
   case evaluation(EvaluationMetrics)
   /// A checkpoint was saved.
   case checkpoint(step: Int, epoch: Double, path: String, seconds: Double)
+  /// A step was left out, because something in it was not a finite number.
+  case skipped(SkippedStep)
   /// The run ended, or stopped on request.
   case summary(SummaryMetrics)
   /// Something a person should know.
@@ -96,6 +98,8 @@ public struct SummaryMetrics: Sendable {
   public var profile: StepProfile
   /// The most memory that a rank had resident at a time, in bytes; 0 where the system does not say.
   public var peakMemoryBytes: Int
+  /// Steps skipped since the start of the run, see ``OnNonFinite/skip``.
+  public var skippedSteps: Int
   /// True if the run stopped on request before its end.
   public var stopped: Bool
   /// Seconds since this process started the run.

@@ -74,6 +74,18 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   @Option(help: "Scale gradients down to this norm. (default: off)")
   public var clipNorm: Double?
 
+  /// What becomes of a step whose loss or gradient is not a finite number.
+  @Option(
+    help: """
+      Where a loss or the gradient is not a finite number: end the run, or skip the step, which takes gradients to be \
+      summed before anything is updated: \(OnNonFinite.allValueStrings.joined(separator: "|")).
+      """)
+  public var onNonfinite: OnNonFinite = .stop
+
+  /// Skipped steps in a row that end the run.
+  @Option(help: "With --on-nonfinite skip: so many skipped steps in a row end the run.")
+  public var nonfiniteLimit: Int = 10
+
   // MARK: Network
 
   /// Factor on every dropout probability.
@@ -230,6 +242,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--last-batch", lastBatch.rawValue)
     fingerprint.add("--optimizer", optimizer.name)
     fingerprint.add("--clip-norm", text(clipNorm))
+    fingerprint.add("--on-nonfinite", onNonfinite.rawValue)
+    fingerprint.add("--nonfinite-limit", nonfiniteLimit)
     fingerprint.add("--exchange", exchange.rawValue)
     fingerprint.add("--stall-timeout", stallTimeout)
     fingerprint.add("--mixed-hosts", mixedHosts.rawValue)
@@ -271,6 +285,7 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     }
     try requireCount(steps, from: 1, "--steps")
     if let clipNorm { try require(clipNorm > 0 && clipNorm.isFinite, "--clip-norm", clipNorm, "a positive number") }
+    try requireCount(nonfiniteLimit, from: 1, "--nonfinite-limit")
     try require(dropoutScale >= 0 && dropoutScale <= 1, "--dropout-scale", dropoutScale, "0 to 1")
     try require(
       labelSmoothing >= 0 && labelSmoothing < 1, "--label-smoothing", labelSmoothing, "0 or more, below 1")

@@ -2,6 +2,7 @@ import ArgumentParser
 import DataParallel
 import Foundation
 import MPI
+import Neural
 import ScheduleFree
 import Training
 
@@ -9,11 +10,24 @@ import Training
 struct ExchangeBenchmark: ParallelCommand {
   static let configuration = CommandConfiguration(
     commandName: "exchange",
-    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run."
-  )
+    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run.",
+    discussion: """
+      With --model it times whole training steps of that network instead: computing alone, with exchange and update \
+      overlapping, and with both after backward. How much of the exchange is hidden is \
+      (after - overlapping) / (after - computing). Only ranks on several hosts overlap.
+      """)
 
   @Option(help: "Numbers of parameters, separated by commas.")
   var parameters: String = "16384,1200000,11000000"
+
+  @Option(help: "Time steps of this model: \(Models.byName.keys.sorted().joined(separator: "|")).")
+  var model: String?
+
+  @Option(help: "With --model: examples per rank and gradient.")
+  var batchSize: Int = 64
+
+  @OptionGroup(title: "Between nodes")
+  var betweenNodes: BetweenNodesFlags
 
   @Option(help: "Repetitions of each; the median is printed.")
   var repetitions: Int = 101
@@ -23,6 +37,10 @@ struct ExchangeBenchmark: ParallelCommand {
 
   func validate() throws {
     guard repetitions >= 1 else { throw ValidationError("--repetitions is \(repetitions); expected 1 or more") }
+    guard batchSize >= 1 else { throw ValidationError("--batch-size is \(batchSize); expected 1 or more") }
+    if let model, Models.byName[model]?() == nil {
+      throw ValidationError("--model is '\(model)'; expected \(Models.byName.keys.sorted().joined(separator: ", "))")
+    }
     _ = try counts()
   }
 
@@ -36,15 +54,24 @@ struct ExchangeBenchmark: ParallelCommand {
   }
 
   func run(on world: Communicator) throws -> Int32 {
+    if let model, let network = Models.byName[model]?() {
+      let benchmark = try OverlapBenchmark(
+        network, name: model, batchSize: batchSize, betweenNodes: betweenNodes, on: world)
+      try benchmark.run(repetitions: repetitions)
+      return 0
+    }
     if world.rank == 0 {
       print(
         "Exchange and AdamWScheduleFree update on \(world.size) ranks, median of \(repetitions), microseconds a step.")
       print("baseline: MPI_Allreduce in place, then the full update on every rank")
       print("parameters     baseline       shared  ratio         flat  ratio    allreduce  ratio")
     }
+    let between = InterNodeOptions(
+      wire: betweenNodes.wire, overlaps: betweenNodes.overlap == .on,
+      algorithm: InterNodeAlgorithm(rawValue: betweenNodes.interNode.rawValue) ?? .direct)
     for count in try counts() {
       let baseline = try Baseline(count: count, world: world)
-      let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, world: world) }
+      let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, between: between, world: world) }
       let bodies = [baseline.step] + sharded.map { $0.step }
       var times = [[Double]](repeating: [], count: bodies.count)
       // In turn by blocks, so that a drift of the machine's speed meets all alike; the first steps of a block find
@@ -141,10 +168,10 @@ private final class Sharded {
   let optimizer: ShardedOptimizer
   private let scale: Float
 
-  init(count: Int, kind: ExchangeKind, world: Communicator) throws {
+  init(count: Int, kind: ExchangeKind, between: InterNodeOptions, world: Communicator) throws {
     optimizer = try ShardedOptimizer(
       communicator: world, layout: BucketLayout(elementCount: count, tensorOffsets: [0]), rule: AdamWScheduleFree(),
-      exchange: kind)
+      exchange: kind, between: between)
     scale = 1 / Float(world.size)
     fillGradients()
     try optimizer.initializeParameters { $0.update(repeating: 0, count: count) }

@@ -30,7 +30,7 @@ enum Cluster {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = ["bash", script] + arguments
-    var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("FREEWHEEL_CLUSTER") }
+    var variables = ProcessInfo.processInfo.environment.filter { !$0.key.contains("_CLUSTER") }
     if let name { variables["FREEWHEEL_CLUSTER"] = name }
     process.environment = variables
     let (output, errors) = (Pipe(), Pipe())
@@ -46,12 +46,13 @@ enum Cluster {
 
   /// Starts a command with a cluster around it, which is gone when the job is.
   static func with(
-    _ shape: String, name: String = newName(), options: [String] = [], _ command: [String],
-    timeLimit: Duration = .seconds(120)
+    _ shape: String, name: String = newName(), options: [String] = [], environment: [String: String] = [:],
+    _ command: [String], timeLimit: Duration = .seconds(120)
   ) async throws -> Job {
     try await Job.start(
       executable: "/usr/bin/env",
-      arguments: ["bash", script, "with", "--name", name, shape] + options + ["--"] + command, timeLimit: timeLimit)
+      arguments: ["bash", script, "with", "--name", name, shape] + options + ["--"] + command,
+      environment: environment, timeLimit: timeLimit)
   }
 
   /// Runs a shell script with a cluster around it; `$cluster` in it is the cluster's script.
@@ -74,7 +75,15 @@ enum Cluster {
         let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
       else { return false }
       let isRunning = !status.contains("State:\tZ") && !status.contains("State:\tX")
-      return isRunning && environment.split(separator: 0).contains(Data("FREEWHEEL_CLUSTER_INSIDE=\(name)".utf8))
+      return isRunning && environment.split(separator: 0).contains(Data("TEST_CLUSTER_INSIDE=\(name)".utf8))
+    }
+  }
+
+  /// The process of a rank on a cluster; nil if there is none now.
+  static func process(ofRank rank: Int, on name: String) -> Int32? {
+    processes(of: name).first { process in
+      FileManager.default.contents(atPath: "/proc/\(process)/environ")?.split(separator: 0)
+        .contains(Data("OMPI_COMM_WORLD_RANK=\(rank)".utf8)) == true
     }
   }
 

@@ -10,7 +10,7 @@ enum Recipe: String, ExpressibleByArgument, CaseIterable {
     switch self {
     case .fast:
       [
-        ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "12"),
+        ("--model", "whitened"), ("--batch-size", "128"), ("--epochs", "14"),
         ("--optimizer", "adamw-schedulefree"), ("--learning-rate", "0.012"), ("--weight-decay", "0.2"),
         ("--decay-at", "z"), ("--beta1", "0.85"), ("--warmup-steps", "100"), ("--averaging-power", "1"),
         ("--label-smoothing", "0.1"),

@@ -24,6 +24,7 @@ final class RunPrinter: TrainingListener {
     case .evaluation(let evaluation):
       rewrite("step \(evaluation.step), test loss \(NumberText.short(evaluation.loss))")
     case .notice(let text): line("note: \(text)")
+    case .skipped(let skipped): line("note: step \(skipped.step) was skipped: \(skipped.reason)")
     case .summary(let summary) where summary.stopped:
       line("\(prefix): stopped on request after step \(summary.step); start it again with the same flags to go on")
     case .start(let start):

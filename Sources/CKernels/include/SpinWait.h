@@ -1,5 +1,11 @@
 #pragma once
 
+#include <sched.h>
+#include <time.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
 /// Tells the processor that this is a spin-wait loop, so that it saves power and leaves execution slots to a sibling
 /// thread.
 static inline void fw_cpu_relax(void) {
@@ -8,4 +14,17 @@ static inline void fw_cpu_relax(void) {
 #elif defined(__aarch64__)
   __asm__ __volatile__("yield");
 #endif
+}
+
+/// Asks the system to wake this thread when it wanted to be woken, and not, as it does to save power, 50 µs later.
+static inline void fw_wake_on_time(void) {
+#if defined(__linux__)
+  (void)prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+#endif
+}
+
+/// Sleeps for a time below one second.
+static inline void fw_nap(long nanoseconds) {
+  struct timespec time = {0, nanoseconds};
+  nanosleep(&time, 0);
 }

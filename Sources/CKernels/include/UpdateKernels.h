@@ -16,8 +16,8 @@
 
 #pragma clang assume_nonnull begin
 
-/// The gradients of a step: one pointer per rank or lane, summed in the fixed tree, then scaled. And, as it too belongs
-/// to the call and not to the method, how y is stored.
+/// The gradients of a step: one pointer per rank or lane, summed in the fixed tree, then scaled. And, as they too belong
+/// to the call and not to the method, how y is stored, and who wants to know of numbers in it that are not finite.
 struct fw_gradients {
   const float *_Nonnull const *_Nonnull sources;
   size_t count;   ///< at least 1
@@ -26,6 +26,8 @@ struct fw_gradients {
   /// Whether y goes past the caches: its lines are then neither read before they are overwritten nor kept. Changes no
   /// bits. Only a y that begins on a multiple of 64 bytes is stored so.
   bool stream_y;
+  /// Becomes true if something is written to y that is not a finite number: which it is after a gradient that is none.
+  bool *_Nullable found_nonfinite;
 };
 
 /// Scalars of one step of Schedule-Free AdamW. RAdam before its rectification is defined takes u = g by setting

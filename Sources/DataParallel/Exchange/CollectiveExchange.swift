@@ -28,7 +28,8 @@ final class CollectiveExchange: SteppedExchange {
   private let receiveOffsets: UnsafeMutablePointer<Int>
   /// What all ranks hand in for a sum: room for as many numbers of each as one sum takes.
   private let partials: UnsafeMutablePointer<Double>
-  private var stopAgreed = false
+  /// One number a vote, which ranks take the largest of; owned by this object.
+  private let ballots: UnsafeMutablePointer<Int>
 
   /// Collective over `communicator`.
   ///
@@ -52,6 +53,8 @@ final class CollectiveExchange: SteppedExchange {
     receiveOffsets = .allocate(capacity: tableCount)
     partials = .allocate(capacity: sumCapacity * ranks)
     partials.initialize(repeating: 0, count: sumCapacity * ranks)
+    ballots = .allocate(capacity: 2)
+    ballots.initialize(repeating: 0, count: 2)
     for (bucket, ownSlice) in own.enumerated() {
       for rank in 0..<ranks {
         let entry = bucket * ranks + rank
@@ -74,15 +77,18 @@ final class CollectiveExchange: SteppedExchange {
     receiveCounts.deallocate()
     receiveOffsets.deallocate()
     partials.deallocate()
+    ballots.deallocate()
   }
 
   func announce(step: Int, bucketCount: Int) {}
 
-  func beginExchange(step: Int, stopRequested: Bool) throws {
+  func beginExchange(step: Int, votes: StepVotes) throws {
     // Besides agreeing, this small collective waits for the slowest rank, so that waiting is counted apart from
     // exchanging.
     let start = monotonicSeconds()
-    stopAgreed = try communicator.allReduceMax(stopRequested ? 1 : 0) != 0
+    ballots[0] = votes.stop ? 1 : 0
+    ballots[1] = votes.nonFinite ? 1 : 0
+    try communicator.allReduceMax(UnsafeMutableBufferPointer(start: ballots, count: 2))
     waitSeconds += monotonicSeconds() - start
   }
 
@@ -101,14 +107,7 @@ final class CollectiveExchange: SteppedExchange {
   }
 
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
-    let total = rows * count
-    try communicator.allGather(
-      UnsafeBufferPointer(start: values, count: total),
-      into: UnsafeMutableBufferPointer(start: partials, count: communicator.size * total))
-    values.update(repeating: 0, count: count)
-    for row in 0..<(communicator.size * rows) {
-      for index in 0..<count { values[index] += partials[row * count + index] }
-    }
+    try communicator.sumRows(values, count: count, rows: rows, scratch: partials)
   }
 
   func publish(step: Int, bucket: Int) throws {
@@ -119,7 +118,9 @@ final class CollectiveExchange: SteppedExchange {
       counts: sliceCounts + entry, offsets: sliceOffsets + entry)
   }
 
-  func finish(step: Int) -> Bool { stopAgreed }
+  func finish(step: Int, votes: StepVotes) -> StepVotes {
+    StepVotes(stop: ballots[0] != 0, nonFinite: ballots[1] != 0)
+  }
 
   func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
     write()
@@ -128,4 +129,22 @@ final class CollectiveExchange: SteppedExchange {
 
   /// All memory is this object's own, and goes with it.
   func close() {}
+}
+
+extension Communicator {
+  /// As ``Exchange/sum(_:count:rows:)``, with one collective.
+  ///
+  /// - Parameter scratch: `size * rows * count` numbers, which are overwritten.
+  func sumRows(
+    _ values: UnsafeMutablePointer<Double>, count: Int, rows: Int, scratch: UnsafeMutablePointer<Double>
+  ) throws {
+    let total = rows * count
+    try allGather(
+      UnsafeBufferPointer(start: values, count: total),
+      into: UnsafeMutableBufferPointer(start: scratch, count: size * total))
+    values.update(repeating: 0, count: count)
+    for row in 0..<(size * rows) {
+      for index in 0..<count { values[index] += scratch[row * count + index] }
+    }
+  }
 }

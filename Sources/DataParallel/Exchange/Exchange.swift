@@ -78,9 +78,8 @@ protocol Exchange: AnyObject {
 
 /// An exchange that begins when backward has finished, and is driven bucket by bucket.
 protocol SteppedExchange: Exchange {
-  /// Called once a step after backward and before the first ``pieces(step:bucket:)``: hands in this rank's wish to
-  /// stop.
-  func beginExchange(step: Int, stopRequested: Bool) throws
+  /// Called once a step after backward and before the first ``pieces(step:bucket:)``: hands in this rank's votes.
+  func beginExchange(step: Int, votes: StepVotes) throws
 
   /// Waits until every rank has announced `bucket`, and gives the pieces of this rank's slice of it.
   func pieces(step: Int, bucket: Int) throws -> GradientPieces
@@ -89,6 +88,9 @@ protocol SteppedExchange: Exchange {
   func publish(step: Int, bucket: Int) throws
 
   /// Returns when the parameters of all ranks have been published and every gradient arena may be overwritten.
-  /// True if any rank asked to stop in this step; the same on every rank.
-  func finish(step: Int) throws -> Bool
+  ///
+  /// - Parameter votes: this rank's votes, with what has turned up since ``beginExchange(step:votes:)``. An exchange
+  ///   that has agreed by then leaves that out.
+  /// - Returns: the votes of all ranks in this step; the same on every rank.
+  func finish(step: Int, votes: StepVotes) throws -> StepVotes
 }

@@ -1,6 +1,14 @@
 import MPI
 import Monitoring
 
+/// How sums of gradients and new y go between nodes.
+public enum InterNodeAlgorithm: String, Sendable, Codable, CaseIterable {
+  /// Each node exchanges with each other one: N - 1 messages, one after the other on their way.
+  case direct
+  /// Recursive halving and doubling: log₂ N messages. For a power of two of nodes.
+  case halving
+}
+
 /// How ranks on several nodes exchange; without meaning on one node, and for the flat exchange and all-reduce.
 public struct InterNodeOptions: Sendable, Equatable {
   /// What gradients and y travel as.
@@ -8,11 +16,14 @@ public struct InterNodeOptions: Sendable, Equatable {
   /// Whether exchange and update go on while backward and the next forward pass compute. Off, for measurements, all of
   /// it happens in ``ShardedOptimizer/finishStep(stopRequested:loss:awaitsParameters:)``.
   public var overlaps: Bool
+  /// The way between nodes.
+  public var algorithm: InterNodeAlgorithm
 
   /// Collects options.
-  public init(wire: WireType = .float32, overlaps: Bool = true) {
+  public init(wire: WireType = .float32, overlaps: Bool = true, algorithm: InterNodeAlgorithm = .direct) {
     self.wire = wire
     self.overlaps = overlaps
+    self.algorithm = algorithm
   }
 }
 
@@ -38,14 +49,17 @@ enum ExchangeChoice {
         reason = "\(error)"
       }
     } else {
-      switch try topology(of: communicator, node: node, layout: layout) {
+      switch try topology(of: communicator, node: node, isEmpty: layout.buckets.isEmpty) {
       case .unfit(let why): reason = why
       case .fit(let topology):
+        guard options.algorithm == .direct || topology.nodeCount.nonzeroBitCount == 1 else {
+          throw DataParallelError.halvingNeedsPowerOfTwo(nodes: topology.nodeCount)
+        }
         switch try memory(node: node, layout: layout, communicator: communicator) {
         case .unfit(let why): reason = why
         case .fit(let memory):
           let made = try TwoLevelExchange(
-            communicator: communicator, node: node, topology: topology, layout: layout, wire: options.wire,
+            communicator: communicator, node: node, topology: topology, layout: layout, options: options,
             memory: memory, sumCapacity: sumCapacity, recorder: recorder)
           return (made, nil)
         }
@@ -55,15 +69,15 @@ enum ExchangeChoice {
     return (try collective(.flat), "using the flat exchange: \(reason)")
   }
 
-  private enum Finding<T> {
+  enum Finding<T> {
     case fit(T)
     /// Why not, in words.
     case unfit(String)
   }
 
   /// Whether the exchange in two levels suits the ranks there are; the same answer on every rank. Collective.
-  private static func topology(
-    of communicator: Communicator, node: Communicator, layout: BucketLayout
+  static func topology(
+    of communicator: Communicator, node: Communicator, isEmpty: Bool
   ) throws -> Finding<NodeTopology> {
     let sizes = try communicator.allGather(node.size)
     let (smallest, largest) = (sizes.min() ?? 1, sizes.max() ?? 1)
@@ -80,7 +94,7 @@ enum ExchangeChoice {
     guard try communicator.allReduceMin(MPIRuntime.threadLevel == .multiple ? 1 : 0) == 1 else {
       return .unfit("this MPI does not let two threads of a rank communicate (MPI_THREAD_MULTIPLE)")
     }
-    guard !layout.buckets.isEmpty else { return .unfit("there are no parameters") }
+    guard !isEmpty else { return .unfit("there are no parameters") }
     return .fit(
       NodeTopology(
         nodeCount: communicator.size / smallest, node: communicator.rank / smallest, localCount: smallest,

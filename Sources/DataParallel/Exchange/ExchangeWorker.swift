@@ -33,7 +33,9 @@ final class ExchangeWorker {
   /// Where each bucket is in its step; owned by this object.
   private let stages: UnsafeMutablePointer<Stage>
   private var naps = Naps()
-  private let recorder: StepRecorder
+  /// Is told what this thread does, and of which bucket.
+  private let recorder: ThreadRecorder
+  private var recordedBucket = 0
 
   private enum Stage: UInt8 {
     /// This rank's sums over the node are on their way, and those of others.
@@ -48,7 +50,7 @@ final class ExchangeWorker {
 
   init(
     update: ShardUpdate, memory: NodeMemory, topology: NodeTopology, transport: any NodeTransport, vote: StopVote?,
-    isDeferred: Bool, recorder: StepRecorder
+    isDeferred: Bool, recorder: ThreadRecorder
   ) {
     self.recorder = recorder
     self.update = update
@@ -73,6 +75,7 @@ final class ExchangeWorker {
   ///
   /// - Throws: `MPIError`.
   func run(in thread: CommunicationThread) throws {
+    fw_wake_on_time()
     var step = 0
     while try run(step, in: thread) { step += 1 }
   }
@@ -89,10 +92,9 @@ final class ExchangeWorker {
       var hasMoved = false
       if sent < bucketCount && isAnnounced(sent, in: step) {
         // Gradients first: others wait for them, and nobody needs the new y yet.
+        if sent == 0 { recorder.begin(step: update.stepAtHand + 1) }
+        record(.exchanging, bucket: sent)
         stages[sent] = .summing
-        // The rank's own thread is in backward of the step now.
-        if sent == 0 { recorder.communication.begin(step: recorder.main.step) }
-        recorder.communication.enter(.exchanging, bucket: sent)
         try transport.sendGradients(sent)
         sent += 1
         hasMoved = true
@@ -120,38 +122,37 @@ final class ExchangeWorker {
         while firstOpen < sent && stages[firstOpen] == .published { firstOpen += 1 }
       }
       if let vote, !isJudged {
-        if !hasVoted, let wish = wish(in: step) {
-          try vote.send(wish)
+        if !hasVoted, let votes = nodeVotes(in: step) {
+          try vote.send(votes)
           (hasVoted, hasMoved) = (true, true)
         }
         if hasVoted, let verdict = try vote.verdict() {
-          memory.controls[topology.local].verdict.store(2 * (step + 1) + (verdict ? 1 : 0), ordering: .releasing)
+          memory.controls[topology.local].verdict.store(verdict.stored(in: step), ordering: .releasing)
           (isJudged, hasMoved) = (true, true)
         }
       }
-      if hasMoved { tellWait(firstOpen, sent) }
-      hasMoved ? naps.reset() : naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+      if hasMoved {
+        naps.reset()
+      } else {
+        // Until the step begins here or elsewhere on the node, there is nothing to do.
+        let isUnderWay = firstOpen < sent || (hasVoted && !isJudged)
+        record(isUnderWay ? .exchanging : sent == 0 ? .idle : .waiting, bucket: isUnderWay ? firstOpen : sent)
+        naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+      }
     }
     while try !transport.sendsAreComplete() {
       if thread.isStopping { return false }
       naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
     }
-    recorder.communication.enter(.idle)
+    record(.idle, bucket: 0)
     memory.controls[topology.local].completed.store(step + 1, ordering: .releasing)
     return true
   }
 
-  /// Tells what the thread waits for, after it has done what could be done.
-  private func tellWait(_ firstOpen: Int, _ sent: Int) {
-    guard firstOpen < sent else {
-      if sent < bucketCount && sent > 0 { recorder.communication.enter(.waiting, bucket: sent) }
-      return
-    }
-    switch stages[firstOpen] {
-    case .summing: recorder.communication.enter(.exchanging, bucket: firstOpen)
-    case .summed: recorder.communication.enter(.waiting, bucket: firstOpen)
-    case .returning, .published: recorder.communication.enter(.publishing, bucket: firstOpen)
-    }
+  private func record(_ phase: Phase, bucket: Int) {
+    guard phase != recorder.phase || bucket != recordedBucket else { return }
+    recorder.enter(phase, bucket: bucket)
+    recordedBucket = bucket
   }
 
   /// Takes the first bucket that can go on a stage further. The newest come first: their parameters are those of the
@@ -165,7 +166,7 @@ final class ExchangeWorker {
       switch stages[bucket] {
       case .summing:
         guard try transport.piecesArrived(bucket) else { continue }
-        recorder.communication.enter(.updating, bucket: bucket)
+        record(.updating, bucket: bucket)
         if isDeferred {
           update.reduce(bucket: bucket, transport.pieces(bucket))
           stages[bucket] = .summed
@@ -177,13 +178,14 @@ final class ExchangeWorker {
         return bucket
       case .summed:
         guard isDecided else { continue }
-        recorder.communication.enter(.updating, bucket: bucket)
+        record(.updating, bucket: bucket)
         update.updateFromReduced(bucket: bucket, scale: scale)
         try transport.sendParameters(bucket)
         stages[bucket] = .returning
         return bucket
       case .returning:
         guard try transport.parametersArrived(bucket) else { continue }
+        record(.publishing, bucket: bucket)
         memory.controls[topology.local].published(bucket: bucket).store(step + 1, ordering: .releasing)
         stages[bucket] = .published
         return bucket
@@ -202,14 +204,15 @@ final class ExchangeWorker {
     return true
   }
 
-  /// Whether any rank of the node wishes to stop; nil until all have said.
-  private func wish(in step: Int) -> Bool? {
-    var wish = false
+  /// The votes of all ranks of the node; nil until all have voted.
+  private func nodeVotes(in step: Int) -> StepVotes? {
+    var votes = StepVotes()
     for rank in 0..<memory.rankCount {
       guard memory.controls[rank].voted.load(ordering: .acquiring) > step else { return nil }
-      wish = wish || memory.controls[rank].stop(in: step).load(ordering: .relaxed) == step + 1
+      votes.formUnion(
+        StepVotes(stored: memory.controls[rank].ballot(in: step).load(ordering: .relaxed), in: step))
     }
-    return wish
+    return votes
   }
 
   /// Whether the update of a step is to be made; nil until that is known.
@@ -220,24 +223,24 @@ final class ExchangeWorker {
   }
 }
 
-/// How the communication thread waits. It shares its core with the thread that computes, more often than not, so it
-/// sleeps: briefly while messages come, longer when none do. MPI moves messages on only when it is called, and the
-/// system's buffers hold what arrives in between.
+/// How the communication thread waits. It shares its core with the thread that computes, more often than not, and each
+/// time that it wakes costs that thread some microseconds: so it sleeps, longer while nothing completes. MPI moves
+/// messages on only when it is called, but the system's buffers hold what a network carries in the meantime.
 struct Naps {
-  private static let shortest = 20_000
-  private static let longest = 200_000
+  private static let shortest = 80_000
+  private static let longest = 400_000
   private var nanoseconds = Naps.shortest
 
   mutating func reset() { nanoseconds = Naps.shortest }
 
-  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive.
+  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive: it sleeps, so this one
+  ///   need not.
   mutating func nap(isAwaited: Bool) {
     if isAwaited {
       sched_yield()
       return
     }
-    var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
-    nanosleep(&time, nil)
-    nanoseconds = min(nanoseconds + nanoseconds / 4, Naps.longest)
+    fw_nap(nanoseconds)
+    nanoseconds = min(nanoseconds + nanoseconds / 2, Naps.longest)
   }
 }

@@ -71,11 +71,11 @@ struct NodeControl {
 
   /// step · buckets + the number of buckets whose gradients the rank has announced. Stored by its own thread.
   let announced: UnsafeAtomic<Int>
-  /// step + 1 once the rank has said whether it wishes to stop. Stored by its own thread, after `stops`.
+  /// step + 1 once the rank has voted. Stored by its own thread, after `ballots`.
   let voted: UnsafeAtomic<Int>
-  /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop.
-  private let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
-  /// 2 (step + 1), and one more if any rank of the job asked to stop. Of the node's first rank; stored by its
+  /// The rank's votes in the last even step, and in the last odd one.
+  private let ballots: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
+  /// The votes of all ranks of the job. Of the node's first rank; stored by its
   /// communication thread.
   let verdict: UnsafeAtomic<Int>
   /// step + 1 once the rank's communication thread has done everything that there was to do in the step: nothing it
@@ -93,7 +93,7 @@ struct NodeControl {
     }
     announced = counter(at: 0)
     voted = counter(at: 128)
-    stops = (counter(at: 256), counter(at: 264))
+    ballots = (counter(at: 256), counter(at: 264))
     verdict = counter(at: 384)
     completed = counter(at: 512)
     publications = (memory + Self.headerByteCount).bindMemory(
@@ -103,6 +103,6 @@ struct NodeControl {
   @inline(__always)
   func published(bucket: Int) -> UnsafeAtomic<Int> { UnsafeAtomic(at: publications + bucket) }
 
-  /// Two, because a fast rank may ask again in the next step before this step's wish has been read.
-  func stop(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? stops.even : stops.odd }
+  /// Two, because a fast rank may vote again in the next step before this step's votes have been read.
+  func ballot(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? ballots.even : ballots.odd }
 }

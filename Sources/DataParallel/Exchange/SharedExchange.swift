@@ -53,10 +53,9 @@ final class SharedExchange: SteppedExchange {
     let updated: UnsafeAtomic<Int>
     /// n + 1 once the rank's partials of its n-th sum, counted from 0, can be read.
     let partialsReady: UnsafeAtomic<Int>
-    /// step + 1 of the last even step, and of the last odd one, in which the rank asked to stop. Written before, and
-    /// read after, a release of `updated`. Two, because a fast rank may ask again in the next step before a slow one
-    /// has read this step's.
-    let stops: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
+    /// The rank's votes in the last even step, and in the last odd one. Written before, and read after, a release of
+    /// `updated`. Two, because a fast rank may vote again in the next step before a slow one has read this step's.
+    private let ballots: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
     /// The rank's parts of global sums: two places of ``place`` numbers. Plain memory, ordered by `partialsReady`.
     let partials: UnsafeMutablePointer<Double>
     private let place: Int
@@ -70,14 +69,14 @@ final class SharedExchange: SteppedExchange {
       announced = counter(at: 0)
       updated = counter(at: 128)
       partialsReady = counter(at: 256)
-      stops = (counter(at: 384), counter(at: 392))
+      ballots = (counter(at: 384), counter(at: 392))
       place = Self.place(sumCapacity)
       partials = (memory + 512).bindMemory(to: Double.self, capacity: 2 * place)
     }
 
     func partials(ofSum sum: Int) -> UnsafeMutablePointer<Double> { partials + sum % 2 * place }
 
-    func stop(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? stops.even : stops.odd }
+    func ballot(in step: Int) -> UnsafeAtomic<Int> { step.isMultiple(of: 2) ? ballots.even : ballots.odd }
   }
 
   /// Bytes of a rank's segment: control block and gradients, and on rank 0 the arena of y.
@@ -140,9 +139,7 @@ final class SharedExchange: SteppedExchange {
     controls[communicator.rank].announced.store(step * bucketCount + finished, ordering: .releasing)
   }
 
-  func beginExchange(step: Int, stopRequested: Bool) {
-    if stopRequested { controls[communicator.rank].stop(in: step).store(step + 1, ordering: .relaxed) }
-  }
+  func beginExchange(step: Int, votes: StepVotes) {}
 
   func pieces(step: Int, bucket: Int) -> GradientPieces {
     let target = step * bucketCount + bucket + 1
@@ -168,14 +165,15 @@ final class SharedExchange: SteppedExchange {
 
   func publish(step: Int, bucket: Int) {}
 
-  func finish(step: Int) -> Bool {
+  func finish(step: Int, votes: StepVotes) -> StepVotes {
+    controls[communicator.rank].ballot(in: step).store(votes.stored(in: step), ordering: .relaxed)
     controls[communicator.rank].updated.store(step + 1, ordering: .releasing)
-    var stop = false
+    var all = StepVotes()
     for rank in 0..<communicator.size {
       wait(for: controls[rank].updated, toReach: step + 1)
-      stop = stop || controls[rank].stop(in: step).load(ordering: .relaxed) == step + 1
+      all.formUnion(StepVotes(stored: controls[rank].ballot(in: step).load(ordering: .relaxed), in: step))
     }
-    return stop
+    return all
   }
 
   func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {

@@ -1,13 +1,13 @@
 import MPI
 
-/// How ranks agree on whether to stop, without waiting for each other in a collective: the first rank of each node
-/// tells those of all others what its node wishes.
+/// How ranks agree on votes, such as whether to stop, without waiting for each other in a collective: the first rank of each node
+/// tells those of all others how its node votes.
 ///
 /// Belongs to the communication thread of a node's first rank.
 final class StopVote {
   private let messages: RepeatedMessages
-  /// One wish a node, the own one among them; owned by this object.
-  private let wishes: UnsafeMutablePointer<Int32>
+  /// The votes of each node, the own ones among them, as bits; owned by this object.
+  private let ballots: UnsafeMutablePointer<Int32>
   private let nodeCount: Int
   private let node: Int
   private let sends: Range<Int>
@@ -17,36 +17,36 @@ final class StopVote {
   /// - Throws: `MPIError`.
   init(over peers: Communicator, tag: Int) throws {
     (nodeCount, node) = (peers.size, peers.rank)
-    wishes = .allocate(capacity: peers.size)
-    wishes.initialize(repeating: 0, count: peers.size)
+    ballots = .allocate(capacity: peers.size)
+    ballots.initialize(repeating: 0, count: peers.size)
     messages = try RepeatedMessages(over: peers, capacity: 2 * peers.size)
     for peer in 0..<nodeCount where peer != node {
-      try messages.addReceive(wishes + peer, count: 1, from: peer, tag: tag)
+      try messages.addReceive(ballots + peer, count: 1, from: peer, tag: tag)
     }
     receives = 0..<messages.count
     for peer in 0..<nodeCount where peer != node {
-      try messages.addSend(UnsafePointer(wishes + node), count: 1, to: peer, tag: tag)
+      try messages.addSend(UnsafePointer(ballots + node), count: 1, to: peer, tag: tag)
     }
     sends = receives.upperBound..<messages.count
   }
 
-  deinit { wishes.deallocate() }
+  deinit { ballots.deallocate() }
 
-  /// Receives the wishes of a step from now on.
+  /// Receives the votes of a step from now on.
   func start() throws { try messages.start(receives) }
 
-  /// Tells the other nodes what this one wishes.
-  func send(_ wish: Bool) throws {
-    wishes[node] = wish ? 1 : 0
+  /// Tells the other nodes how this one votes.
+  func send(_ votes: StepVotes) throws {
+    ballots[node] = Int32(truncatingIfNeeded: votes.bits)
     try messages.start(sends)
   }
 
-  /// Whether any node wishes to stop; nil while that is not known.
-  func verdict() throws -> Bool? {
+  /// The votes of all nodes; nil while they are not known.
+  func verdict() throws -> StepVotes? {
     guard try messages.isComplete(receives), try messages.isComplete(sends) else { return nil }
-    var wish = false
-    for node in 0..<nodeCount { wish = wish || wishes[node] != 0 }
-    return wish
+    var votes = StepVotes()
+    for node in 0..<nodeCount { votes.formUnion(StepVotes(bits: Int(ballots[node]))) }
+    return votes
   }
 
   /// Gives MPI's requests back, after the thread has ended.

@@ -35,7 +35,8 @@ import Monitoring
 final class TwoLevelExchange: Exchange {
   let kind = ExchangeKind.shared
   var label: String {
-    "two-level (\(topology.nodeCount) nodes × \(topology.localCount) ranks, \(wire.rawValue) between nodes)"
+    "two-level (\(topology.nodeCount) nodes × \(topology.localCount) ranks, \(options.algorithm.rawValue), "
+      + "\(wire.rawValue) between nodes)"
   }
   let gradients: UnsafeMutablePointer<Float>
   let parameters: UnsafeMutablePointer<Float>
@@ -48,7 +49,8 @@ final class TwoLevelExchange: Exchange {
   private let peers: Communicator
   private let ownPeers: Communicator
   private let topology: NodeTopology
-  private let wire: WireType
+  private let options: InterNodeOptions
+  private var wire: WireType { options.wire }
   private let layout: BucketLayout
   private let bucketCount: Int
   private let memory: NodeMemory
@@ -57,9 +59,8 @@ final class TwoLevelExchange: Exchange {
   private let sliceCounts: UnsafeMutablePointer<Int>
   private let sliceOffsets: UnsafeMutablePointer<Int>
   private let rounded: WireBuffer
-  private var connection: Connection?
-  /// Is told what the two threads do.
   private let recorder: StepRecorder
+  private var connection: Connection?
 
   /// What exists from ``start(_:isDeferred:)`` to ``close()``.
   private struct Connection {
@@ -84,19 +85,20 @@ final class TwoLevelExchange: Exchange {
   /// - Throws: `SharedWindowError` on all ranks of a node if memory cannot be shared there; ``DataParallelError``;
   ///   `MPIError`.
   init(
-    communicator: Communicator, node: Communicator, topology: NodeTopology, layout: BucketLayout, wire: WireType,
-    memory: NodeMemory, sumCapacity: Int, recorder: StepRecorder
+    communicator: Communicator, node: Communicator, topology: NodeTopology, layout: BucketLayout,
+    options: InterNodeOptions, memory: NodeMemory, sumCapacity: Int, recorder: StepRecorder
   ) throws {
     let bucketCount = layout.buckets.count
     let nodeCount = topology.nodeCount
     self.communicator = communicator
     self.node = node
     self.topology = topology
-    self.wire = wire
+    self.options = options
+    let wire = options.wire
     self.layout = layout
     self.bucketCount = bucketCount
-    self.memory = memory
     self.recorder = recorder
+    self.memory = memory
     gradients = memory.gradients[topology.local]
     parameters = memory.parameters
     peers = try communicator.split(color: topology.local, key: topology.node)
@@ -135,11 +137,14 @@ final class TwoLevelExchange: Exchange {
   /// - Throws: ``DataParallelError``, `MPIError`.
   func start(_ update: ShardUpdate, isDeferred: Bool) throws {
     let context = TransportContext(topology: topology, layout: layout, memory: memory, wire: wire, peers: peers)
-    let transport = try DirectTransport(context)
+    fw_wake_on_time()
+    // Between two nodes both ways send the same, and the direct one copies less.
+    let halves = options.algorithm == .halving && topology.nodeCount > 2
+    let transport: any NodeTransport = halves ? try HalvingTransport(context) : try DirectTransport(context)
     let vote = try topology.local == 0 ? StopVote(over: peers, tag: 2 * bucketCount) : nil
     let worker = ExchangeWorker(
       update: update, memory: memory, topology: topology, transport: transport, vote: vote, isDeferred: isDeferred,
-      recorder: recorder)
+      recorder: recorder.communication)
     let thread = try communicator.agree(on: "the communication thread") {
       try CommunicationThread { thread in try worker.run(in: thread) }
     }
@@ -155,17 +160,17 @@ final class TwoLevelExchange: Exchange {
     memory.controls[topology.local].announced.store(step * bucketCount + finished, ordering: .releasing)
   }
 
-  /// Says whether this rank wishes to stop in this step, once all buckets have been announced.
-  func vote(step: Int, stopRequested: Bool) {
+  /// Hands in this rank's votes, once all buckets have been announced.
+  func vote(step: Int, _ votes: StepVotes) {
     let control = memory.controls[topology.local]
-    if stopRequested { control.stop(in: step).store(step + 1, ordering: .relaxed) }
+    control.ballot(in: step).store(votes.stored(in: step), ordering: .relaxed)
     control.voted.store(step + 1, ordering: .releasing)
   }
 
   /// Returns when the gradients of this rank's slices have been summed over all ranks, in a step that is deferred.
   func awaitReduced(step: Int) throws {
     guard let connection else { return }
-    try wait(for: connection.worker.reduced, toReach: step + 1)
+    try wait(for: connection.worker.reduced, toReach: step + 1, .exchanging)
   }
 
   /// Lets the updates of a deferred step begin.
@@ -177,11 +182,11 @@ final class TwoLevelExchange: Exchange {
   /// Gives a deferred step up: parameters and state stay as they are.
   func abandon(step: Int) { connection?.worker.decided.store(2 * (step + 1) + 1, ordering: .releasing) }
 
-  /// Whether any rank asked to stop in this step; the same on every rank.
-  func awaitVerdict(step: Int) throws -> Bool {
+  /// The votes of all ranks in this step; the same on every rank.
+  func awaitVerdict(step: Int) throws -> StepVotes {
     let verdict = memory.controls[0].verdict
-    try wait(for: verdict, toReach: 2 * (step + 1))
-    return !verdict.load(ordering: .acquiring).isMultiple(of: 2)
+    try wait(for: verdict, toReach: StepVotes.floor(step), .exchanging, bucket: bucketCount - 1)
+    return StepVotes(stored: verdict.load(ordering: .acquiring), in: step)
   }
 
   /// Returns when the new y of the last step can be read up to arena offset `end`.
@@ -192,7 +197,8 @@ final class TwoLevelExchange: Exchange {
     while unseen.bucket > 0 && layout.buckets[unseen.bucket - 1].lowerBound < end {
       for rank in 0..<topology.localCount {
         try wait(
-          for: memory.controls[rank].published(bucket: unseen.bucket - 1), toReach: step + 1, bucket: unseen.bucket - 1)
+          for: memory.controls[rank].published(bucket: unseen.bucket - 1), toReach: step + 1, .publishing,
+          bucket: unseen.bucket - 1)
       }
       unseen.bucket -= 1
     }
@@ -200,20 +206,15 @@ final class TwoLevelExchange: Exchange {
 
   /// Returns when nothing of the last step is under way on this node any more: y can be read and gradients written.
   func awaitQuiet() throws {
-    for rank in 0..<topology.localCount { try wait(for: memory.controls[rank].completed, toReach: stepsBegun) }
+    for rank in 0..<topology.localCount {
+      try wait(for: memory.controls[rank].completed, toReach: stepsBegun, .publishing)
+    }
   }
 
   // MARK: - Outside the step
 
   func sum(_ values: UnsafeMutablePointer<Double>, count: Int, rows: Int) throws {
-    let total = rows * count
-    try communicator.allGather(
-      UnsafeBufferPointer(start: values, count: total),
-      into: UnsafeMutableBufferPointer(start: partials, count: communicator.size * total))
-    values.update(repeating: 0, count: count)
-    for row in 0..<(communicator.size * rows) {
-      for index in 0..<count { values[index] += partials[row * count + index] }
-    }
+    try communicator.sumRows(values, count: count, rows: rows, scratch: partials)
   }
 
   func shareParameters(_ point: SharedPoint, _ write: () -> Void) throws {
@@ -255,22 +256,31 @@ final class TwoLevelExchange: Exchange {
 
   // MARK: - Waiting
 
-  /// Spins, at first with the processor's pause and then giving up the time slice: to the communication thread, where
-  /// the two share a core.
+  /// Spins for some microseconds, and then sleeps again and again for a few: the communication thread does not sleep as
+  /// long as this one waits, and may have no core but this one's.
+  /// Nanoseconds.
+  private static let nap = 10_000
+
   @inline(__always)
-  private func wait(for counter: UnsafeAtomic<Int>, toReach target: Int, bucket: Int = 0) throws {
-    if counter.load(ordering: .acquiring) < target { try waitLong(for: counter, toReach: target, bucket: bucket) }
+  private func wait(
+    for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int = 0
+  ) throws {
+    if counter.load(ordering: .acquiring) < target {
+      try waitLong(for: counter, toReach: target, phase, bucket: bucket)
+    }
   }
 
-  private func waitLong(for counter: UnsafeAtomic<Int>, toReach target: Int, bucket: Int) throws {
+  private func waitLong(
+    for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int
+  ) throws {
     guard let connection else { return }
-    let phase = recorder.main.phase
-    recorder.main.enter(.exchanging, bucket: bucket)
-    defer { recorder.main.resume(phase) }
     let start = monotonicSeconds()
+    let phaseBefore = recorder.main.phase
+    recorder.main.enter(phase, bucket: bucket)
     connection.worker.isAwaited.store(true, ordering: .relaxed)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
+      recorder.main.resume(phaseBefore)
       waitSeconds += monotonicSeconds() - start
     }
     var spins = 0
@@ -280,7 +290,7 @@ final class TwoLevelExchange: Exchange {
         fw_cpu_relax()
       } else {
         try connection.thread.rethrow()
-        sched_yield()
+        fw_nap(Self.nap)
       }
     } while counter.load(ordering: .acquiring) < target
   }
