@@ -169,7 +169,8 @@ public final class Trainer {
         plan: plan, test: data.training, limit: trainingExamplesEvaluated, normalization: data.normalization,
         lanes: lanes, on: world, evaluateOn: options.evaluateOn, recorder: recorder)
     checkpoints = try RunCheckpoints(
-      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps, plan: plan,
+      from: start, options: options, program: program, settings: settings, tuning: tuned.tuning, totalSteps: totalSteps,
+      plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
     let firstStep = progress.step + 1
@@ -180,10 +181,12 @@ public final class Trainer {
         totalSteps: totalSteps, batchesPerStep: lanes.perRank * options.accumulate, plan: plan,
         bucketCount: buckets.buckets.count, recorder: watch.recorder, on: world)
     }
-    startNotices = hostNotes + [
-      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
-      checkpoints.notice,
-    ].compactMap(\.self)
+    startNotices =
+      hostNotes
+      + [
+        watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
+        checkpoints.notice,
+      ].compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }

@@ -30,7 +30,8 @@ import Testing
     }
   }
 
-  @Test("A rank stopped on another host, one that is a monitor or not, is named, with its host and who waits for it",
+  @Test(
+    "A rank stopped on another host, one that is a monitor or not, is named, with its host and who waits for it",
     arguments: [("2x2", 3), ("2x2", 0), ("3x1", 1)])
   func stoppedRank(shape: String, victim: Int) async throws {
     let name = Cluster.newName()
