@@ -84,7 +84,9 @@ import Testing
       .compactMap { ($0["args"] as? [String: Any])?["name"] as? String }
     #expect(names.sorted() == ["rank 0 on node1", "rank 1 on node2"])
     for rank in 0..<2 {
-      for name in ["forward", "backward", "bucket 0 announced"] { #expect(times(rank, 0, name).count == 3, "\(name)") }
+      for name in ["backward", "bucket 0 announced"] { #expect(times(rank, 0, name).count == 3, "\(name)") }
+      // A forward pass that waits for parameters is shown in pieces.
+      #expect(times(rank, 0, "forward").count >= 3)
       for name in ["update bucket 0", "update bucket 1"] { #expect(times(rank, 1, name).count == 3, "\(name)") }
       // A rank updates a bucket only when both have announced it, by whichever host's clock.
       for bucket in 0..<2 {
