@@ -54,7 +54,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "MPI", "Monitoring", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
+        "CMonitoring", "MPI", "Monitoring", "ScheduleFree", "Neural", "DataParallel", "Datasets", "Checkpoints",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -64,7 +64,7 @@ let package = Package(
     .executableTarget(
       name: "freewheel",
       dependencies: [
-        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Neural", "ScheduleFree", "Training",
+        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Monitoring", "Neural", "ScheduleFree", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -160,7 +160,7 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
+        "Monitoring", "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
         "resume-probe", "lanes-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),

@@ -18,6 +18,8 @@ public enum MetricValue: Sendable, Hashable {
   case number(Double)
   /// A float32, likewise: 0.1 is written `0.1`, not as its nearest double.
   case single(Float)
+  /// Several numbers, each as `number`.
+  case numbers([Double])
   /// A string.
   case text(String)
   /// True or false.
@@ -84,6 +86,12 @@ public final class MetricsWriter {
       case .integer(let value): line.appendJSON(value)
       case .number(let value): line.appendJSON(value)
       case .single(let value): line.appendJSON(value)
+      case .numbers(let values):
+        for (index, value) in values.enumerated() {
+          line.append(index == 0 ? "[" : ",")
+          line.appendJSON(value)
+        }
+        line.append(values.isEmpty ? "[]" : "]")
       case .text(let value): line.appendJSON(value)
       case .flag(let value): line.append(value ? "true" : "false")
       case .null: line.append("null")

@@ -112,6 +112,9 @@ public enum Phase: UInt8, Sendable, CaseIterable {
     }
   }
 
+  /// A short name with the bucket, where there is one: `update bucket 2`.
+  public func bucketedName(_ bucket: Int) -> String { hasBucket ? "\(name) bucket \(bucket)" : name }
+
   /// A short name, for timelines and metrics.
   public var name: String {
     switch self {

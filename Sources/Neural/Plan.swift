@@ -159,11 +159,11 @@ public final class Plan {
     hasForward = false
     var next = 0
     for index in 0..<program.marks.count {
-      try run(program.backward, next..<program.marks[index].operationCount)
+      try run(program.backward, next..<program.marks[index].operationCount, first: program.forward.count)
       next = program.marks[index].operationCount
       try finished(program.marks[index].offset)
     }
-    try run(program.backward, next..<program.backward.count)
+    try run(program.backward, next..<program.backward.count, first: program.forward.count)
   }
 
   /// Computes the loss of the first `count` examples of the batch, without dropout and with the running statistics.
@@ -217,9 +217,27 @@ public final class Plan {
     UnsafeBufferPointer(start: program.keptLogits.floats, count: batchSize * classCount)
   }
 
+  /// Called before each operation of a training step with its number, an index into ``operationLabels``: for timelines.
+  /// It runs in the middle of the step.
+  public var operationObserver: ((Int) -> Void)?
+
+  /// What each operation of a training step is: its layer and what is done, forward first, in the order in which they
+  /// run.
+  public var operationLabels: [String] { (program.forward + program.backward).map(\.label) }
+
+  /// How many operations of ``operationLabels`` are of the forward pass.
+  public var forwardOperationCount: Int { program.forward.count }
+
   /// By index: in a debug build, iterating over an array of protocol values allocates.
-  private func run(_ operations: [any Operation], _ range: Range<Int>) throws {
-    for index in range { try operations[index].run(context) }
+  private func run(_ operations: [any Operation], _ range: Range<Int>, first: Int = 0) throws {
+    guard let operationObserver else {
+      for index in range { try operations[index].run(context) }
+      return
+    }
+    for index in range {
+      operationObserver(first + index)
+      try operations[index].run(context)
+    }
   }
 
   private func checkReady(count: Int) throws {

@@ -52,7 +52,14 @@ final class MetricsLog: TrainingListener {
         ("exchange_milliseconds", .number(m.exchangeMilliseconds)), ("wait_milliseconds", .number(m.waitMilliseconds)),
       ]
       fields += Self.fields(of: m.shares)
+      let profile = m.profile
       fields += [
+        ("forward_milliseconds", .number(profile.forward * 1e3)),
+        ("backward_milliseconds", .number(profile.backward * 1e3)), ("ranks", .integer(profile.ranks)),
+        ("nodes", .integer(profile.nodes)), ("examples_per_step", .integer(profile.examples)),
+        ("cores_per_rank", .number(profile.coresPerRank)),
+        ("bucket_elements", .numbers(profile.bucketElements.map(Double.init))),
+        ("bucket_announced_milliseconds", .numbers(profile.announced.map { $0 * 1e3 })),
         ("peak_memory_bytes", .integer(m.peakMemoryBytes)), ("skipped_steps", .integer(m.skippedSteps)),
         ("stopped", .flag(m.stopped)),
         ("seconds", .number(m.seconds)),

@@ -18,7 +18,7 @@ public struct StepShares: Sendable, Equatable {
   public var total: Double { values.sum() }
 
   /// What came to an earlier state of the same counters.
-  static func - (now: StepShares, before: StepShares) -> StepShares {
+  public static func - (now: StepShares, before: StepShares) -> StepShares {
     var difference = StepShares()
     difference.values = now.values - before.values
     return difference
@@ -38,7 +38,7 @@ public struct StepShares: Sendable, Equatable {
   }
 
   /// All counters of a thread so far.
-  init(_ recorder: ThreadRecorder) {
+  public init(_ recorder: ThreadRecorder) {
     withUnsafeMutableBytes(of: &values) { bytes in
       guard let base = bytes.bindMemory(to: Double.self).baseAddress else { return }
       recorder.addShares(to: base)

@@ -24,6 +24,8 @@ public final class Trainer {
   /// Evaluates training examples, where that was asked for.
   private let trainingEvaluator: Evaluator?
   private let watch: RunWatch
+  private var trace: RunTrace?
+  private let coresPerRank: Double
   private let assembler: BatchAssembler
   private var sampler: Sampler
   private var listeners: [any TrainingListener]
@@ -90,6 +92,10 @@ public final class Trainer {
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
     }
+    let (hostNotes, coresPerRank) = try StartupChecks.run(
+      mixedHosts: options.mixedHosts, threads: options.threadsPerRank, usesMessages: options.exchange != .shared,
+      on: world)
+    self.coresPerRank = coresPerRank
     let choice = try PrecisionChoice.agree(options, on: world)
     let (sampler, plan) = try world.agree(on: "network and data") {
       try Self.check(data, fits: network)
@@ -167,7 +173,15 @@ public final class Trainer {
       plan: plan,
       optimizer: optimizer, lanes: lanes, laneStatistics: laneStatistics, initialValues: initialValues, on: world)
     progress = checkpoints.progress
-    startNotices = [
+    let firstStep = progress.step + 1
+    if let path = options.trace, firstStep <= totalSteps || options.traceSteps != nil {
+      let first = min(firstStep + 10, max(firstStep, totalSteps - 9))
+      trace = try RunTrace(
+        path: path, steps: options.traceSteps?.range ?? first...min(first + 9, totalSteps), firstStep: firstStep,
+        totalSteps: totalSteps, batchesPerStep: lanes.perRank * options.accumulate, plan: plan,
+        bucketCount: buckets.buckets.count, recorder: watch.recorder, on: world)
+    }
+    startNotices = hostNotes + [
       watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
       checkpoints.notice,
     ].compactMap(\.self)
@@ -226,6 +240,11 @@ public final class Trainer {
       let isLast = progress.step == totalSteps
       if !metrics.isSkipped && (progress.step % options.logEvery == 0 || isLast) { try reportStep(metrics) }
       clock.pause()
+      if let trace, trace.isDue(after: progress.step, stopped: stopped) {
+        recorder.enter(.agreeing)
+        try optimizer.awaitExchange()
+        if let note = try trace.write() { try report(.notice(note)) }
+      }
       let evaluates = isDue(options.evaluateEvery) || isLast
       // Whoever asked for the stop may not wait long: what was learned is saved before it is evaluated.
       progress.seconds = clock.sinceStart
@@ -260,6 +279,7 @@ public final class Trainer {
 
   /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
   private func step() throws -> StepResult {
+    trace?.begin(step: progress.step + 1, recorder: recorder)
     recorder.begin(step: progress.step + 1)
     let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
     sampler.prepare(epoch: epoch)
@@ -286,18 +306,25 @@ public final class Trainer {
     }
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
-    let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank,
-      awaitsParameters: false)
+    let outcome: StepOutcome
+    do {
+      outcome = try optimizer.finishStep(
+        stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
+    } catch let error as DataParallelError where error.isNonFinite {
+      throw try divergence(error, step: progress.step + 1)
+    }
     progress.step += 1
     clock.count(outcome)
-    if outcome.isNonFinite {
-      let finding = try finding(nil)
-      throw TrainingError.diverged(what: finding.what, value: finding.value, step: progress.step)
-    }
+    if outcome.isNonFinite { throw try divergence(nil, step: progress.step) }
     if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
     return StepResult(
       stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
+  }
+
+  /// Why the run ends, on every rank. Collective.
+  private func divergence(_ error: DataParallelError?, step: Int) throws -> TrainingError {
+    let finding = try finding(error)
+    return .diverged(what: finding.what, value: finding.value, step: step)
   }
 
   /// What is not finite in the step at hand, on every rank. Collective.
@@ -412,14 +439,25 @@ public final class Trainer {
     clock.takeShares(recorder)
     let times = clock.total
     let shares = try world.sumInRankOrder(times.shares.list)
+    let profile = try profile(steps: times.steps)
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
       bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
       stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
       waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
-      peakMemoryBytes: peakMemory, skippedSteps: progress.skippedSteps ?? 0, stopped: stopped,
+      profile: profile, peakMemoryBytes: peakMemory, skippedSteps: progress.skippedSteps ?? 0, stopped: stopped,
       seconds: clock.sinceStart,
       folder: checkpoints.folderPath)
+  }
+
+  /// The step in detail, mean over the ranks and the steps of this process. Collective.
+  private func profile(steps: Int) throws -> StepProfile {
+    let announced = watch.recorder.announcementSeconds
+    let passes = [recorder.seconds(in: .forward), recorder.seconds(in: .backward)].map { $0 / Double(max(steps, 1)) }
+    let means = try world.sumInRankOrder(passes + announced).map { $0 / Double(world.size) }
+    return StepProfile(
+      ranks: world.size, nodes: watch.nodeCount, examples: globalBatch, coresPerRank: coresPerRank, forward: means[0],
+      backward: means[1], bucketElements: optimizer.layout.buckets.map(\.count), announced: Array(means.dropFirst(2)))
   }
 
   /// The mean over ranks and steps of seconds that were added up over both.

@@ -27,6 +27,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
 
   /// bfloat16 was asked for, and some ranks' processors have no instructions for it.
   case noBFloat16(reason: String)
+  /// Hosts differ in a way that changes results.
+  case mixedHosts(difference: String)
+  /// The timeline cannot be made.
+  case trace(path: String, reason: String)
   /// The number of oneDNN's threads cannot be set here.
   case threadsFixed(wanted: Int)
 
@@ -63,7 +67,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
       return "cannot resume \(path): it was made with \(saved) lanes, this run has \(given); give --lanes \(saved), "
         + "or begin a new run from its weights with --initial-weights"
     case .diverged(let what, let value, let step):
-      return "\(what) is \(value) after step \(step): training diverged, and nothing was saved of it; "
+      return
+        "\(what) is \(NonFiniteFinding.text(value)) after step \(step): training diverged, and nothing was saved of it; "
         + "try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"
     case .unmatchedPattern(let flag, let pattern, let names):
       return "\(flag) \(pattern) matches no tensor; the network has \(names.joined(separator: ", "))"
@@ -76,6 +81,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case .threadsFixed(let wanted):
       return "--threads-per-rank \(wanted): oneDNN does not compute with OpenMP in this process, so the number of its "
         + "threads cannot be set; leave the flag out, and set it as the threading library of that oneDNN has it"
+    case .mixedHosts(let difference):
+      return "\(difference); --mixed-hosts allow runs all the same"
+    case .trace(let path, let reason):
+      return "--trace \(path): \(reason)"
     case .runWentOn(let path):
       return "\(path): another job has gone on with this run in the meantime; resume it again"
     }

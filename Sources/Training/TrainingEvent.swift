@@ -94,6 +94,8 @@ public struct SummaryMetrics: Sendable {
   public var waitMilliseconds: Double
   /// Where the seconds of a step went, mean over the ranks and over all steps of this process.
   public var shares: StepShares
+  /// The step in detail.
+  public var profile: StepProfile
   /// The most memory that a rank had resident at a time, in bytes; 0 where the system does not say.
   public var peakMemoryBytes: Int
   /// Steps skipped since the start of the run, see ``OnNonFinite/skip``.

@@ -147,12 +147,33 @@ public struct TrainingOptions: ParsableArguments, Sendable {
       """)
   public var threadsPerRank: Int?
 
+  /// What to do where hosts have other builds, libraries or instruction sets.
+  @Option(
+    help: """
+      Where ranks run other executables or oneDNN versions, or compute with other instruction sets than each other: \
+      \(MixedHosts.allValueStrings.joined(separator: "|")).
+      """)
+  public var mixedHosts: MixedHosts = .refuse
+
   /// Seconds after which a job that does not go on is ended; 0: never.
   @Option(
     help: ArgumentHelp(
       "Seconds within which a job is ended when a rank or host no longer answers or makes no progress; 0: never.",
       discussion: "The report says which rank waits for which. The exit code is then 76.", valueName: "seconds"))
   public var stallTimeout: Double = 120
+
+  /// A file for a timeline of a few steps.
+  @Option(
+    help: ArgumentHelp(
+      "Write a timeline of a few steps of all ranks to this file, for chrome://tracing or ui.perfetto.dev.",
+      valueName: "file"))
+  public var trace: String?
+
+  /// The steps of the timeline. Default: ten steps after the first ten of this start, or fewer where there are fewer.
+  @Option(
+    help: ArgumentHelp(
+      "The steps that --trace shows, counted from 1. (default: ten steps after the first ten)", valueName: "first:last"))
+  public var traceSteps: TraceSteps?
 
   // MARK: Evaluation, checkpoints, output
 
@@ -224,8 +245,11 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     fingerprint.add("--on-nonfinite", onNonfinite.rawValue)
     fingerprint.add("--nonfinite-limit", nonfiniteLimit)
     fingerprint.add("--exchange", exchange.rawValue)
-    for (name, value) in betweenNodes.settings { fingerprint.add(name, value) }
     fingerprint.add("--stall-timeout", stallTimeout)
+    fingerprint.add("--mixed-hosts", mixedHosts.rawValue)
+    for (name, value) in betweenNodes.settings { fingerprint.add(name, value) }
+    fingerprint.add("--trace", text(trace))
+    fingerprint.add("--trace-steps", text(traceSteps))
     fingerprint.add("--log-every", logEvery)
     fingerprint.add("--evaluate-every", text(evaluateEvery))
     fingerprint.add("--evaluate-on", evaluateOn.rawValue)
@@ -276,6 +300,10 @@ public struct TrainingOptions: ParsableArguments, Sendable {
     try requireCount(evaluateEvery, from: 0, "--evaluate-every")
     try requireCount(checkpointEvery, from: 0, "--checkpoint-every")
     try requireCount(keep, from: 1, "--keep")
+    if let trace, trace.isEmpty { throw ValidationError("--trace is empty; expected a file") }
+    if traceSteps != nil && trace == nil {
+      throw ValidationError("--trace-steps says which steps --trace shows; give --trace FILE as well")
+    }
     if resume != nil && initialWeights != nil {
       throw ValidationError(
         "--resume continues from a checkpoint's own weights; give either it or --initial-weights")

@@ -9,8 +9,8 @@ struct Freewheel: ParallelCommand {
 
   static let configuration = CommandConfiguration(
     commandName: "freewheel",
-    abstract: "Looks into Freewheel's files and measures its parts.",
-    subcommands: [Benchmark.self, Gradients.self, Inspect.self, Optimizers.self])
+    abstract: "Looks into Freewheel's files and hosts, and measures its parts.",
+    subcommands: [Benchmark.self, Doctor.self, Estimate.self, Gradients.self, Inspect.self, Optimizers.self])
 
   func run(on world: Communicator) throws -> Int32 { throw CleanExit.helpRequest(self) }
 }
@@ -19,5 +19,5 @@ struct Freewheel: ParallelCommand {
 struct Benchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures parts of a training step on this machine.",
-    subcommands: [DataBenchmark.self, ExchangeBenchmark.self, PlanBenchmark.self, UpdateBenchmark.self])
+    subcommands: [DataBenchmark.self, ExchangeBenchmark.self, NetworkBenchmark.self, PlanBenchmark.self, UpdateBenchmark.self])
 }

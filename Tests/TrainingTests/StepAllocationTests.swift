@@ -13,7 +13,7 @@ struct StepAllocationTests {
       environment: ["FREEWHEEL_PRETENDED_NODES": nodes], timeLimit: .seconds(90))
     #expect(result.exitCode == 0, "\(result)")
     let lines = result.standardOutput.split(whereSeparator: \.isNewline)
-    #expect(lines.count == 24, "\(result)")
+    #expect(lines.count == 30, "\(result)")
     for line in lines { #expect(line.contains("ours 0 "), "\(line)") }
   }
 }

@@ -172,6 +172,15 @@ int cmpi_messages_are_complete(const cmpi_messages *messages, int first, int cou
 cmpi_result cmpi_messages_free(cmpi_messages *messages);
 void cmpi_messages_destroy(cmpi_messages *messages);
 
+// Clocks and times between ranks. (clock.c)
+
+/// By how many nanoseconds this rank's monotonic clock is ahead of that of rank 0, from the quickest of `rounds` answers.
+/// Collective.
+cmpi_result cmpi_clock_offset(MPI_Comm comm, int rounds, long *offset);
+/// The shortest time in which this rank and `peer` have sent each other `bytes` bytes, of `rounds`. Both call it.
+cmpi_result cmpi_exchange_seconds(
+    MPI_Comm comm, int peer, const void *send, void *receive, long bytes, int rounds, double *seconds);
+
 // Shared windows. (window.c)
 
 /// Allocates `bytes` of this rank's memory in a window that all ranks of `node` map, and opens it for loads and stores.

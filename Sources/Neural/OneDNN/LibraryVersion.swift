@@ -8,6 +8,22 @@ extension Plan {
   }
 }
 
+extension Plan {
+  /// The instruction set that oneDNN generates code for on this processor, as the value of `DNNL_MAX_CPU_ISA` that asks
+  /// for no more than it: `AVX2`, `AVX512_CORE`, …. Plans of different ones differ in their last bits, and in the layout
+  /// of their parameters.
+  public static var instructionSet: String {
+    let effective = dnnl_get_effective_cpu_isa()
+    let names: [(dnnl_cpu_isa_t, String)] = [
+      (dnnl_cpu_isa_avx512_core_amx, "AVX512_CORE_AMX"), (dnnl_cpu_isa_avx512_core_bf16, "AVX512_CORE_BF16"),
+      (dnnl_cpu_isa_avx512_core_vnni, "AVX512_CORE_VNNI"), (dnnl_cpu_isa_avx512_core, "AVX512_CORE"),
+      (dnnl_cpu_isa_avx512_mic, "AVX512_MIC"), (dnnl_cpu_isa_avx2_vnni, "AVX2_VNNI"), (dnnl_cpu_isa_avx2, "AVX2"),
+      (dnnl_cpu_isa_avx, "AVX"), (dnnl_cpu_isa_sse41, "SSE41"),
+    ]
+    return names.first { effective.rawValue & $0.0.rawValue == $0.0.rawValue }?.1 ?? "none"
+  }
+}
+
 extension Precision {
   /// Whether oneDNN generates bfloat16 kernels for this processor (with AVX-512 it does), fast or not.
   static var hasBFloat16Kernels: Bool { has(dnnl_cpu_isa_avx512_core) }

@@ -1,7 +1,7 @@
 // Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something
 // is wrong.
 //
-//   exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|wire|overlap|tuning [halving] [after-backward]
+//   exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning [halving] [after-backward]
 //
 // With FREEWHEEL_PRETENDED_NODES the ranks pretend to be on several nodes, and "shared" is the exchange in two levels.
 
@@ -173,13 +173,16 @@ MPIProgram.run { world in
     try checkSums(world)
     try checkWideSums(world)
   case "groups": try checkGroups(world)
+  case "nonfinite":
+    try checkReported(world)
+    try checkSkipped(world)
   case "wire": try checkWire(world)
   case "overlap": try checkOverlap(world)
   case "tuning": try checkTuning(world)
   case "fingerprint": try checkFingerprint(world)
   default:
     throw Failure(
-      description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|wire|overlap|tuning")
+      description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning")
   }
   if world.rank == 0 { print("ok on \(world.size) ranks") }
   return 0

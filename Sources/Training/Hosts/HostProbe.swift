@@ -1,0 +1,126 @@
+import Foundation
+import Glibc
+
+/// Asks the system for single facts. What it does not say is empty, nil or 0.
+enum HostProbe {
+  /// The text of a small file, without what surrounds it.
+  static func text(_ path: String) -> String? {
+    (try? String(contentsOfFile: path, encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  static func number(in path: String) -> Int? { text(path).flatMap { Int($0) } }
+
+  /// FNV-1a (Fowler, Noll, Vo) over 64-bit words of the running executable: tells builds apart, and no more.
+  static let executableFingerprint: String = {
+    guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
+      return ""
+    }
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    bytes.withUnsafeBytes { bytes in
+      for offset in stride(from: 0, to: bytes.count & ~7, by: 8) {
+        hash = (hash ^ bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* 0x100_0000_01b3
+      }
+      for byte in bytes.suffix(bytes.count & 7) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    }
+    return String(hash, radix: 16)
+  }()
+
+  static var processor: String {
+    let line = text("/proc/cpuinfo")?.split(separator: "\n").first { $0.hasPrefix("model name") }
+    return line?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces) ?? "unknown"
+  }
+
+  /// The numbers of the cores that this process may run on.
+  static var allowedCores: [Int] {
+    let prefix = "Cpus_allowed_list:"
+    guard let line = text("/proc/self/status")?.split(separator: "\n").first(where: { $0.hasPrefix(prefix) }) else {
+      return []
+    }
+    return coreNumbers(line.dropFirst(prefix.count).trimmingCharacters(in: .whitespaces))
+  }
+
+  /// Reads `0-3,8`.
+  static func coreNumbers(_ list: String) -> [Int] {
+    list.split(separator: ",").flatMap { part -> [Int] in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last else { return [] }
+      return Array(first...last)
+    }
+  }
+
+  /// Cores of time that the control group of this process has, of the second version or the first.
+  static var quota: Double? {
+    if let limit = text("/sys/fs/cgroup/cpu.max")?.split(separator: " ").compactMap({ Double($0) }), limit.count == 2 {
+      return limit[0] / limit[1]
+    }
+    guard let quota = number(in: "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), quota > 0,
+      let period = number(in: "/sys/fs/cgroup/cpu/cpu.cfs_period_us"), period > 0
+    else { return nil }
+    return Double(quota) / Double(period)
+  }
+
+  /// What OpenMP starts, which oneDNN computes with; 1 without it.
+  static var computeThreads: Int {
+    guard let symbol = dlsym(nil, "omp_get_max_threads") else { return 1 }
+    return Int(unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)())
+  }
+
+  /// Bytes of memory, and bytes that can be had now.
+  static var memory: (total: Int, free: Int) {
+    func kibibytes(_ name: String) -> Int {
+      let line = text("/proc/meminfo")?.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+      return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+    }
+    let (total, free) = (kibibytes("MemTotal") * 1024, kibibytes("MemAvailable") * 1024)
+    guard let limit = number(in: "/sys/fs/cgroup/memory.max"), limit < total else { return (total, free) }
+    let used = number(in: "/sys/fs/cgroup/memory.current") ?? 0
+    return (limit, min(free, max(0, limit - used)))
+  }
+
+  /// Bytes of the file system of a folder, and those free.
+  static func space(of folder: String) -> (total: Int, free: Int) {
+    var status = statvfs()
+    guard statvfs(folder, &status) == 0 else { return (0, 0) }
+    return (Int(status.f_blocks) * Int(status.f_frsize), Int(status.f_bavail) * Int(status.f_frsize))
+  }
+
+  /// The word in brackets of `always [madvise] never`.
+  static var hugePages: String {
+    guard let words = text("/sys/kernel/mm/transparent_hugepage/enabled"), let open = words.firstIndex(of: "["),
+      let close = words.firstIndex(of: "]"), open < close
+    else { return "" }
+    return String(words[words.index(after: open)..<close])
+  }
+
+  /// A limit of this process; nil where there is none.
+  static func limit(_ resource: __rlimit_resource_t) -> Int? {
+    var limit = rlimit()
+    guard getrlimit(resource, &limit) == 0, limit.rlim_cur != rlim_t.max else { return nil }
+    return Int(clamping: limit.rlim_cur)
+  }
+
+  static var interfaces: [HostFacts.Interface] {
+    var first: UnsafeMutablePointer<ifaddrs>?
+    guard getifaddrs(&first) == 0 else { return [] }
+    defer { freeifaddrs(first) }
+    var found: [HostFacts.Interface] = []
+    var next = first
+    while let interface = next?.pointee {
+      next = interface.ifa_next
+      let flags = Int32(bitPattern: interface.ifa_flags)
+      guard let address = interface.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
+        flags & Int32(IFF_UP) != 0, flags & Int32(IFF_LOOPBACK) == 0
+      else { continue }
+      let name = String(cString: interface.ifa_name)
+      let number = address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+        UInt32(bigEndian: $0.pointee.sin_addr.s_addr)
+      }
+      let speed = Self.number(in: "/sys/class/net/\(name)/speed").flatMap { $0 > 0 ? $0 : nil }
+      found.append(
+        HostFacts.Interface(
+          name: name, address: [24, 16, 8, 0].map { String(number >> $0 & 255) }.joined(separator: "."),
+          megabits: speed))
+    }
+    return found
+  }
+}
