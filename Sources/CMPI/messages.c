@@ -13,8 +13,9 @@ cmpi_messages *cmpi_messages_create(MPI_Comm comm, int capacity) {
   messages->capacity = capacity;
   messages->requests = calloc(room, sizeof *messages->requests);
   messages->statuses = calloc(room, sizeof *messages->statuses);
+  messages->indices = calloc(room, sizeof *messages->indices);
   messages->entries = calloc(room, sizeof *messages->entries);
-  if (!messages->requests || !messages->statuses || !messages->entries) {
+  if (!messages->requests || !messages->statuses || !messages->indices || !messages->entries) {
     cmpi_messages_destroy(messages);
     return NULL;
   }
@@ -25,6 +26,7 @@ void cmpi_messages_destroy(cmpi_messages *messages) {
   if (!messages) return;
   free(messages->requests);
   free(messages->statuses);
+  free(messages->indices);
   free(messages->entries);
   free(messages);
 }
@@ -57,28 +59,59 @@ cmpi_result cmpi_messages_start(cmpi_messages *messages, int first, int count) {
   return cmpi_ok();
 }
 
+/// Takes note that a message is complete. MPI itself only refuses messages that are too long.
+static cmpi_result finish(cmpi_message *entry, const MPI_Status *status) {
+  int elements = 0;
+  const int was_active = entry->active;
+  entry->active = 0;
+  if (!was_active || entry->expected < 0) return cmpi_ok();
+  CMPI_TRY(MPI_Get_count, status, entry->datatype, &elements);
+  CMPI_REQUIRE(elements == entry->expected, MPI_ERR_COUNT, MPI_Recv_init);
+  return cmpi_ok();
+}
+
+/// The error of the first of some messages that has one.
+static cmpi_result first_error(const MPI_Status *statuses, int count, const char *call) {
+  for (int i = 0; i < count; i++) {
+    const int error = statuses[i].MPI_ERROR;
+    if (error != MPI_SUCCESS && error != MPI_ERR_PENDING) return (cmpi_result){error, call};
+  }
+  return (cmpi_result){MPI_ERR_IN_STATUS, call};
+}
+
+cmpi_result cmpi_messages_progress(cmpi_messages *messages, int first, int count) {
+  CMPI_REQUIRE(first >= 0 && count >= 0 && first + count <= messages->count, MPI_ERR_ARG, MPI_Testsome);
+  if (count == 0) return cmpi_ok();
+  int done = 0;
+  const int code = MPI_Testsome(count, messages->requests + first, &done, messages->indices, messages->statuses);
+  if (code == MPI_ERR_IN_STATUS) return first_error(messages->statuses, done, "MPI_Testsome");
+  if (code != MPI_SUCCESS) return (cmpi_result){code, "MPI_Testsome"};
+  if (done == MPI_UNDEFINED) return cmpi_ok();
+  for (int i = 0; i < done; i++) {
+    const cmpi_result result = finish(&messages->entries[first + messages->indices[i]], &messages->statuses[i]);
+    if (result.code != MPI_SUCCESS) return result;
+  }
+  return cmpi_ok();
+}
+
+int cmpi_messages_are_complete(const cmpi_messages *messages, int first, int count) {
+  for (int i = first; i < first + count && i < messages->count; i++) {
+    if (messages->entries[i].active) return 0;
+  }
+  return 1;
+}
+
 cmpi_result cmpi_messages_test(cmpi_messages *messages, int first, int count, int *done) {
   CMPI_REQUIRE(first >= 0 && count >= 0 && first + count <= messages->count, MPI_ERR_ARG, MPI_Testall);
   *done = 1;
   if (count == 0) return cmpi_ok();
   const int code = MPI_Testall(count, messages->requests + first, done, messages->statuses + first);
-  if (code == MPI_ERR_IN_STATUS) {
-    for (int i = first; i < first + count; i++) {
-      const int error = messages->statuses[i].MPI_ERROR;
-      if (error != MPI_SUCCESS && error != MPI_ERR_PENDING) return (cmpi_result){error, "MPI_Testall"};
-    }
-  }
+  if (code == MPI_ERR_IN_STATUS) return first_error(messages->statuses + first, count, "MPI_Testall");
   if (code != MPI_SUCCESS) return (cmpi_result){code, "MPI_Testall"};
   if (!*done) return cmpi_ok();
   for (int i = first; i < first + count; i++) {
-    cmpi_message *entry = &messages->entries[i];
-    const int was_active = entry->active;
-    entry->active = 0;
-    if (!was_active || entry->expected < 0) continue;
-    // MPI itself only refuses messages that are too long.
-    int elements = 0;
-    CMPI_TRY(MPI_Get_count, &messages->statuses[i], entry->datatype, &elements);
-    CMPI_REQUIRE(elements == entry->expected, MPI_ERR_COUNT, MPI_Recv_init);
+    const cmpi_result result = finish(&messages->entries[i], &messages->statuses[i]);
+    if (result.code != MPI_SUCCESS) return result;
   }
   return cmpi_ok();
 }

@@ -40,7 +40,7 @@ public enum DataParallelError: Error, CustomStringConvertible, Equatable {
   case outOfMemory(byteCount: Int, what: String)
 
   /// Whether this tells of a step that met something that is not a finite number.
-  var isNonFinite: Bool {
+  public var isNonFinite: Bool {
     switch self {
     case .nonFiniteGradient, .nonFiniteTotal, .nonFiniteLoss: true
     default: false

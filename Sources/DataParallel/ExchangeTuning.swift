@@ -123,7 +123,8 @@ public struct ExchangeTuner {
   /// The last tensors of the arena, which are exchanged first.
   private var measuredPart: (count: Int, offsets: [Int]) {
     guard elementCount > Self.measuredCount else { return (elementCount, tensorOffsets) }
-    guard let first = tensorOffsets.first(where: { elementCount - $0 <= Self.measuredCount && $0 < elementCount }) else {
+    let last = (elementCount - Self.measuredCount)..<elementCount
+    guard let first = tensorOffsets.first(where: { last.contains($0) }) else {
       return (Self.measuredCount, [0])
     }
     return (elementCount - first, tensorOffsets.filter { $0 >= first }.map { $0 - first })

@@ -40,7 +40,8 @@ extension Communicator {
     guard own < numbers.count, let number = numbers[own], number >= 0 else {
       throw MPIError(
         call: "MPI_Comm_split_type", code: MPI_ERR_ARG,
-        message: "FREEWHEEL_PRETENDED_NODES is '\(list)'; expected a number from 0 for each rank of the job, as 0,0,1,1")
+        message: "FREEWHEEL_PRETENDED_NODES is '\(list)'; expected a number from 0 for each rank of the job, "
+          + "as 0,0,1,1")
     }
     return number
   }

@@ -4,7 +4,8 @@ internal import CMPI
 /// of training does: MPI's persistent requests. Starting and testing allocate nothing and do not wait.
 ///
 /// Messages are numbered in the order in which they were added; a range of numbers is started and tested together.
-/// MPI moves messages on only inside of its calls, so whoever waits calls ``isComplete(_:)`` again and again.
+/// MPI moves messages on only inside of its calls, so whoever waits calls ``isComplete(_:)`` or ``progress(_:)`` again
+/// and again.
 ///
 /// The memory that messages lead into is the caller's, and stays where it is until ``free()``. Not `Sendable`: it
 /// belongs to one thread at a time, which may be another than the one that made it where `MPIRuntime.threadLevel` is
@@ -65,6 +66,22 @@ public final class RepeatedMessages {
       cmpi_messages_test(
         messages, Int32(truncatingIfNeeded: range.lowerBound), Int32(truncatingIfNeeded: range.count), &done))
     return done != 0
+  }
+
+  /// Moves all messages of the process on, and takes note of those in the range that are complete: one call to MPI
+  /// however many they are.
+  /// - Throws: `MPIError`, also where a message came with another number of elements.
+  public func progress(_ range: Range<Int>) throws {
+    try check(
+      cmpi_messages_progress(
+        messages, Int32(truncatingIfNeeded: range.lowerBound), Int32(truncatingIfNeeded: range.count)))
+  }
+
+  /// Whether all of these messages that were started are known to be complete, from ``progress(_:)`` or
+  /// ``isComplete(_:)``. Does not call MPI.
+  public func isKnownComplete(_ range: Range<Int>) -> Bool {
+    cmpi_messages_are_complete(
+      messages, Int32(truncatingIfNeeded: range.lowerBound), Int32(truncatingIfNeeded: range.count)) != 0
   }
 
   /// Takes back what has not been received, and gives the requests back to MPI. Nothing may be started afterwards.

@@ -50,7 +50,7 @@ extension Plan {
   /// - Parameter values: receives ``statisticsCount`` numbers, in the order of ``statistics``.
   public func saveRunningStatistics(to values: UnsafeMutablePointer<Float>) {
     var offset = 0
-    for index in program.statistics.indices {
+    for index in 0..<program.statistics.count {
       let compiled = program.statistics[index]
       (values + offset).update(from: compiled.running.floats, count: 2 * compiled.channels)
       offset += 2 * compiled.channels
@@ -62,7 +62,7 @@ extension Plan {
   /// - Parameter values: ``statisticsCount`` numbers, as ``saveRunningStatistics(to:)`` writes them.
   public func loadRunningStatistics(from values: UnsafePointer<Float>) {
     var offset = 0
-    for index in program.statistics.indices {
+    for index in 0..<program.statistics.count {
       let compiled = program.statistics[index]
       compiled.running.floats.update(from: values + offset, count: 2 * compiled.channels)
       offset += 2 * compiled.channels

@@ -129,7 +129,8 @@ public final class Plan {
 
   /// A forward pass in training mode.
   func runForward(
-    step: Int, firstExample: Int, statistics: RunContext.Statistics, needs: (_ upToOffset: Int) throws -> Void = { _ in }
+    step: Int, firstExample: Int, statistics: RunContext.Statistics,
+    needs: (_ upToOffset: Int) throws -> Void = { _ in }
   ) throws {
     try checkReady(count: batchSize)
     context.isTraining = true

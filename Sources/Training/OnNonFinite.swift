@@ -38,7 +38,10 @@ struct NonFiniteFinding: Equatable {
   var what: String
   var value: Double
 
-  var description: String { "\(what) is \(value)" }
+  var description: String { "\(what) is \(Self.text(value))" }
+
+  /// A value in words; the sign of what is not a number means nothing.
+  static func text(_ value: Double) -> String { value.isNaN ? "nan" : "\(value)" }
 
   /// Finds what to tell: the first lane whose loss is not finite says more than what followed from it.
   ///

@@ -58,7 +58,8 @@ final class RunCheckpoints {
   ///   checked.
   init(
     from start: Start?, options: TrainingOptions, program: String, settings: RunSettings, tuning: ExchangeTuning,
-    totalSteps: Int, plan: Plan, optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics, initialValues: [String: [Float]],
+    totalSteps: Int, plan: Plan, optimizer: ShardedOptimizer, lanes: Lanes, laneStatistics: LaneStatistics,
+    initialValues: [String: [Float]],
     on world: Communicator
   ) throws {
     self.world = world

@@ -92,6 +92,7 @@ public final class Trainer {
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
     }
+    let threads = try ComputeThreads.describe(on: world)
     let (hostNotes, coresPerRank) = try StartupChecks.run(
       mixedHosts: options.mixedHosts, threads: options.threadsPerRank, usesMessages: options.exchange != .shared,
       on: world)
@@ -129,7 +130,8 @@ public final class Trainer {
     self.groups = groups
     settings = RunSettings(
       program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
-      precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
+      precision: choice.precision, rankCount: world.size, laneCount: lanes.count,
+      computeThreads: threads.setting, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
     let start = try RunCheckpoints.findStart(options: options, program: program, settings: settings, on: world)
@@ -184,7 +186,8 @@ public final class Trainer {
     startNotices =
       hostNotes
       + [
-        watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
+        watch.notice, threads.notice, choice.notice, tuned.notice,
+        options.threadsPerRank.flatMap(ComputeThreads.notice),
         checkpoints.notice,
       ].compactMap(\.self)
     self.listeners = []
@@ -308,18 +311,25 @@ public final class Trainer {
     }
     // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
     for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
-    let outcome = try optimizer.finishStep(
-      stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank,
-      awaitsParameters: false)
+    let outcome: StepOutcome
+    do {
+      outcome = try optimizer.finishStep(
+        stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
+    } catch let error as DataParallelError where error.isNonFinite {
+      throw try divergence(error, step: progress.step + 1)
+    }
     progress.step += 1
     clock.count(outcome)
-    if outcome.isNonFinite {
-      let finding = try finding(nil)
-      throw TrainingError.diverged(what: finding.what, value: finding.value, step: progress.step)
-    }
+    if outcome.isNonFinite { throw try divergence(nil, step: progress.step) }
     if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
     return StepResult(
       stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
+  }
+
+  /// Why the run ends, on every rank. Collective.
+  private func divergence(_ error: DataParallelError?, step: Int) throws -> TrainingError {
+    let finding = try finding(error)
+    return .diverged(what: finding.what, value: finding.value, step: step)
   }
 
   /// What is not finite in the step at hand, on every rank. Collective.

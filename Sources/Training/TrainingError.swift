@@ -67,7 +67,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
       return "cannot resume \(path): it was made with \(saved) lanes, this run has \(given); give --lanes \(saved), "
         + "or begin a new run from its weights with --initial-weights"
     case .diverged(let what, let value, let step):
-      return "\(what) is \(value) after step \(step): training diverged, and nothing was saved of it; "
+      return
+        "\(what) is \(NonFiniteFinding.text(value)) after step \(step): training diverged, and nothing was saved of it; "
         + "try a smaller learning rate or more warmup steps, from the newest checkpoint or anew"
     case .unmatchedPattern(let flag, let pattern, let names):
       return "\(flag) \(pattern) matches no tensor; the network has \(names.joined(separator: ", "))"

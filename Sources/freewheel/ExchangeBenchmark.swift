@@ -10,7 +10,7 @@ import Training
 struct ExchangeBenchmark: ParallelCommand {
   static let configuration = CommandConfiguration(
     commandName: "exchange",
-    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce followed by a full update, in one run.",
+    abstract: "Times exchange and AdamWScheduleFree update against an all-reduce and a full update, in one run.",
     discussion: """
       With --model it times whole training steps of that network instead: computing alone, with exchange and update \
       overlapping, and with both after backward. How much of the exchange is hidden is \
@@ -71,7 +71,9 @@ struct ExchangeBenchmark: ParallelCommand {
       algorithm: InterNodeAlgorithm(rawValue: betweenNodes.interNode.rawValue) ?? .direct)
     for count in try counts() {
       let baseline = try Baseline(count: count, world: world)
-      let sharded = try ExchangeKind.allCases.map { try Sharded(count: count, kind: $0, between: between, world: world) }
+      let sharded = try ExchangeKind.allCases.map {
+        try Sharded(count: count, kind: $0, between: between, world: world)
+      }
       let bodies = [baseline.step] + sharded.map { $0.step }
       var times = [[Double]](repeating: [], count: bodies.count)
       // In turn by blocks, so that a drift of the machine's speed meets all alike; the first steps of a block find

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,8 +15,10 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static _Thread_local bool counting;
-static long library_count, our_count;
+// All threads are counted: some of them work for the one that starts to count.
+static atomic_bool counting;
+static _Thread_local bool is_inside;
+static atomic_long library_count, our_count;
 static char first[512];
 
 static bool is_library(const char *file) {
@@ -27,8 +30,8 @@ static bool is_library(const char *file) {
 }
 
 static void count(void *caller) {
-  if (!counting) return;
-  counting = false;  // dladdr and snprintf may allocate
+  if (is_inside || !counting) return;
+  is_inside = true;  // dladdr and snprintf may allocate
   Dl_info info;
   const bool known = dladdr(caller, &info) && info.dli_fname;
   if (known && is_library(info.dli_fname)) {
@@ -39,7 +42,7 @@ static void count(void *caller) {
       snprintf(first, sizeof first, "%s", name);
     }
   }
-  counting = true;
+  is_inside = false;
 }
 
 void *malloc(size_t size) {

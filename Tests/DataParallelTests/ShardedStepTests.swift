@@ -25,6 +25,11 @@ struct ShardedStepTests {
   @Test("Parameter groups are updated each by its rule, late ones from their step on", arguments: [1, 2, 3])
   func groups(ranks: Int) async throws { try await probe("groups", ranks: ranks) }
 
+  @Test(
+    "A loss or gradient that is not finite on one rank is known on all, and leaves no trace where it is skipped",
+    arguments: [1, 2, 3])
+  func nonFinite(ranks: Int) async throws { try await probe("nonfinite", ranks: ranks) }
+
   @Test("One rank's wish stops all in the same step", arguments: [1, 2, 3])
   func stop(ranks: Int) async throws { try await probe("stop", ranks: ranks) }
 

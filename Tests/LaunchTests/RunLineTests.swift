@@ -158,7 +158,7 @@ import Testing
     #expect(outcome.errors.split(separator: "\n").count == 1)
   }
 
-  @Test(arguments: ["FREEWHEEL_CORES", "FREEWHEEL_THREADS_PER_RANK"])
+  @Test(arguments: ["FREEWHEEL_CORES", "FREEWHEEL_THREADS_PER_RANK", "FREEWHEEL_MPIRUN_PATIENCE"])
   func wrongVariablesAreRefused(_ name: String) throws {
     let outcome = try package.run(["mnist", "--dry-run"], environment: [name: "many"])
     #expect(outcome.code == 64)

@@ -9,12 +9,28 @@ import Testing
     try await check(
       [
         "collectives", "collectives-in-pieces-of-1", "collectives-in-pieces-of-5", "values", "communicators", "misuse",
-        "agree", "window", "window-atomics", "window-too-large",
+        "agree", "messages", "nodes", "window", "window-atomics", "window-too-large",
       ], ranks: ranks)
   }
 
   @Test func twoThreadsCommunicateAtOnce() async throws {
     try await check(["threads"], ranks: 2)
+  }
+
+  @Test(arguments: ["0,0,1,1", "0,1,0,1", "1,0,0,2,1"])
+  func ranksAreGroupedByNode(nodes: String) async throws {
+    let ranks = nodes.split(separator: ",").count
+    let result = try await MPIRunner.run(
+      "mpi-probe", ["check", "nodes"], ranks: ranks, environment: ["FREEWHEEL_PRETENDED_NODES": nodes])
+    #expect(result.exitCode == 0, "\(result)")
+    #expect(result.standardOutput.contains("nodes: well on \(ranks) ranks\n"), "\(result)")
+  }
+
+  @Test func pretendedNodesMustNameEveryRank() async throws {
+    let result = try await MPIRunner.run(
+      "mpi-probe", ["check", "nodes"], ranks: 2, environment: ["FREEWHEEL_PRETENDED_NODES": "0,x"])
+    #expect(result.exitCode == 1, "\(result)")
+    #expect(result.standardError.contains("FREEWHEEL_PRETENDED_NODES is '0,x'"), "\(result)")
   }
 
   @Test func windowsFollowTheFolderTheLibraryIsToldToUse() async throws {

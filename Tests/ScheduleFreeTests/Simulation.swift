@@ -13,6 +13,9 @@ final class Simulation<Scalar: RuleScalar> {
   var rule: any UpdateRule
   /// Handed on to the rule with every slice.
   var streamsY = false
+  /// Whether a kernel has found something in y that is not finite.
+  var foundNonFinite: Bool { found.pointee }
+  private let found: UnsafeMutablePointer<Bool>
   let count: Int
   private let guardCount = 16
   private let offset: Int
@@ -31,6 +34,8 @@ final class Simulation<Scalar: RuleScalar> {
     let base = memory.bindMemory(to: Scalar.self)
     base.initialize(repeating: -77)
     let first = base.baseAddress! + guardCount + offset
+    found = .allocate(capacity: 1)
+    found.initialize(to: false)
     state = .allocate(capacity: slots.count)
     for (index, slot) in slots.enumerated() {
       state[index] = first + index * stride
@@ -43,6 +48,7 @@ final class Simulation<Scalar: RuleScalar> {
   deinit {
     memory.deallocate()
     state.deallocate()
+    found.deallocate()
   }
 
   /// The same state in memory of its own, under another rule value.
@@ -148,6 +154,7 @@ final class Simulation<Scalar: RuleScalar> {
           gradients: pointers.baseAddress!, gradientCount: pointers.count, gradientScale: scale, y: yStart + begin,
           state: slots.baseAddress!, count: length)
         range.streamsY = streamsY
+        range.foundNonFinite = found
         body(range)
       }
     }

@@ -66,7 +66,11 @@ struct LaneTests {
   func fourLanes() async throws {
     let folder = try TemporaryFolder()
     let onFour = try await outcomes(folder["four"], lanes: 4, cases: "all", ranks: 4)
-    #expect(onFour.count == 13)
+    #expect(onFour.count == 15)
+    for name in ["skipped", "skipped-flat"] {
+      let skips = onFour[name]?.metrics.count { $0.hasPrefix("event=skipped") } ?? 0
+      #expect((1...3).contains(skips), "\(name): \(skips) of 4 steps are skipped")
+    }
     let onTwo = try await outcomes(folder["two"], lanes: 4, cases: "all", ranks: 2)
     compare(onTwo, onFour, "2 ranks against 4")
     let onOne = try await outcomes(folder["one"], lanes: 4, cases: "all", ranks: 1)

@@ -47,6 +47,7 @@ typedef struct {
   int count;
   MPI_Request *requests;  // capacity
   MPI_Status *statuses;   // capacity
+  int *indices;           // capacity
   cmpi_message *entries;  // capacity
 } cmpi_messages;
 
@@ -162,6 +163,11 @@ cmpi_result cmpi_messages_add_receive(
 cmpi_result cmpi_messages_start(cmpi_messages *messages, int first, int count);
 /// Whether all of these that were started are complete; gives MPI the time to move them on. Does not wait.
 cmpi_result cmpi_messages_test(cmpi_messages *messages, int first, int count, int *done);
+/// Moves all messages on, and takes note of those from `first` on that are complete, with one call to MPI however many
+/// they are. Does not wait.
+cmpi_result cmpi_messages_progress(cmpi_messages *messages, int first, int count);
+/// Whether none of these is known to be under way. Does not call MPI.
+int cmpi_messages_are_complete(const cmpi_messages *messages, int first, int count);
 /// Takes back what was not received, and frees all requests.
 cmpi_result cmpi_messages_free(cmpi_messages *messages);
 void cmpi_messages_destroy(cmpi_messages *messages);

@@ -8,9 +8,8 @@ final class DirectTransport: NodeTransport {
   private let context: TransportContext
   private let sums: NodeSums
   private let messages: RepeatedMessages
-  /// The messages of one bucket.
-  private let ranges: UnsafeMutablePointer<(gradientsIn: Range<Int>, gradientsOut: Range<Int>, yIn: Range<Int>,
-    yOut: Range<Int>)>
+  /// For each bucket, its messages; owned by this object, as are the other tables.
+  private let ranges: UnsafeMutablePointer<Messages>
   private let gradientsIn: Range<Int>
   private let yIn: Range<Int>
   private let sends: Range<Int>
@@ -30,6 +29,14 @@ final class DirectTransport: NodeTransport {
   /// y as it travels, where that is not float32: this rank's slices, and those of its peers, laid out as the region.
   private let wireY: WireBuffer?
   private let yOffsets: UnsafeMutablePointer<Int>
+
+  /// The messages of one bucket, by kind.
+  private struct Messages {
+    var gradientsIn = 0..<0
+    var gradientsOut = 0..<0
+    var yIn = 0..<0
+    var yOut = 0..<0
+  }
 
   /// - Throws: ``DataParallelError/outOfMemory(byteCount:what:)``, `MPIError`.
   init(_ context: TransportContext) throws {
@@ -91,12 +98,14 @@ final class DirectTransport: NodeTransport {
     // Messages: those of a kind follow each other, so that all receives of a kind are started together.
     messages = try RepeatedMessages(over: context.peers, capacity: 4 * tableCount)
     ranges = .allocate(capacity: max(bucketCount, 1))
-    ranges.initialize(repeating: (0..<0, 0..<0, 0..<0, 0..<0), count: max(bucketCount, 1))
+    ranges.initialize(repeating: Messages(), count: max(bucketCount, 1))
     let (messages, outgoing, incoming, wireY) = (messages, outgoing, incoming, wireY)
     let (outgoingOffsets, incomingOffsets, yOffsets) = (outgoingOffsets, incomingOffsets, yOffsets)
     /// Adds a message for each peer with something to carry; neighbours first, each node from its own place in the
     /// ring, so that not all begin with node 0.
-    func forPeers(_ bucket: Int, _ direction: Int, _ add: (_ node: Int, _ entry: Int) throws -> Void) throws -> Range<Int> {
+    func forPeers(
+      _ bucket: Int, _ direction: Int, _ add: (_ node: Int, _ entry: Int) throws -> Void
+    ) throws -> Range<Int> {
       let first = messages.count
       for distance in 1..<max(nodeCount, 1) {
         let node = (own + direction * distance + nodeCount) % nodeCount
@@ -163,6 +172,8 @@ final class DirectTransport: NodeTransport {
 
   func startParameters() throws { try messages.start(yIn) }
 
+  func progress() throws { try messages.progress(0..<sends.lowerBound) }
+
   func sendGradients(_ bucket: Int) throws {
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
     if !sums.areInPlace {
@@ -184,7 +195,7 @@ final class DirectTransport: NodeTransport {
     try messages.start(ranges[bucket].gradientsOut)
   }
 
-  func piecesArrived(_ bucket: Int) throws -> Bool { try messages.isComplete(ranges[bucket].gradientsIn) }
+  func piecesArrived(_ bucket: Int) throws -> Bool { messages.isKnownComplete(ranges[bucket].gradientsIn) }
 
   func pieces(_ bucket: Int) -> GradientPieces {
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
@@ -211,7 +222,7 @@ final class DirectTransport: NodeTransport {
   }
 
   func parametersArrived(_ bucket: Int) throws -> Bool {
-    guard try messages.isComplete(ranges[bucket].yIn) else { return false }
+    guard messages.isKnownComplete(ranges[bucket].yIn) else { return false }
     if let wireY {
       let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
       for node in 0..<nodeCount where node != own {

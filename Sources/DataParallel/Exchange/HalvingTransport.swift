@@ -156,6 +156,8 @@ final class HalvingTransport: NodeTransport {
 
   func startParameters() throws { try messages.start(yIn) }
 
+  func progress() throws { try messages.progress(0..<sends.lowerBound) }
+
   func sendGradients(_ bucket: Int) throws {
     let nodeCount = context.topology.nodeCount
     for node in 0..<nodeCount {
@@ -169,7 +171,7 @@ final class HalvingTransport: NodeTransport {
   func piecesArrived(_ bucket: Int) throws -> Bool {
     while summed[bucket] < roundCount {
       let round = rounds[bucket * roundCount + summed[bucket]]
-      guard try messages.isComplete(round.gradientIn) else { return false }
+      guard messages.isKnownComplete(round.gradientIn) else { return false }
       let (target, count) = (work.pointer + round.kept.lowerBound, round.kept.count)
       if let floats = incoming.floats(at: round.received) {
         fw_add(target, floats, count)
@@ -199,7 +201,7 @@ final class HalvingTransport: NodeTransport {
   func parametersArrived(_ bucket: Int) throws -> Bool {
     while returned[bucket] < roundCount {
       let index = bucket * roundCount + roundCount - 1 - returned[bucket]
-      guard try messages.isComplete(rounds[index].yIn) else { return false }
+      guard messages.isKnownComplete(rounds[index].yIn) else { return false }
       returned[bucket] += 1
       if returned[bucket] < roundCount { try messages.start(rounds[index - 1].yOut) }
     }

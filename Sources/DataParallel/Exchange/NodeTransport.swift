@@ -40,8 +40,7 @@ struct TransportContext {
 
 /// Carries one region of every bucket between nodes: sums over a node to the owners of slices, and new y back.
 ///
-/// Belongs to the communication thread. No method waits or allocates; what is under way moves on when something is
-/// asked for. Within a step each bucket goes through ``sendGradients(_:)``, ``piecesArrived(_:)`` until true,
+/// Belongs to the communication thread. No method waits or allocates; what is under way moves on in ``progress()``. Within a step each bucket goes through ``sendGradients(_:)``, ``piecesArrived(_:)`` until true,
 /// ``pieces(_:)``, ``sendParameters(_:)`` and ``parametersArrived(_:)`` until true.
 protocol NodeTransport: AnyObject {
   /// Receives the step's gradients from now on.
@@ -49,6 +48,9 @@ protocol NodeTransport: AnyObject {
 
   /// Receives the step's new y from now on.
   func startParameters() throws
+
+  /// Moves messages on, and takes note of those that have arrived.
+  func progress() throws
 
   /// Sums the node's gradients of the region, all of which have been announced, and begins to send the sums.
   func sendGradients(_ bucket: Int) throws

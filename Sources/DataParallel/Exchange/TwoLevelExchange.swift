@@ -158,6 +158,7 @@ final class TwoLevelExchange: Exchange {
   func announce(step: Int, bucketCount finished: Int) {
     stepsBegun = step + 1
     memory.controls[topology.local].announced.store(step * bucketCount + finished, ordering: .releasing)
+    for rank in 0..<topology.localCount { sem_post(memory.controls[rank].news) }
   }
 
   /// Hands in this rank's votes, once all buckets have been announced.
@@ -278,6 +279,7 @@ final class TwoLevelExchange: Exchange {
     let phaseBefore = recorder.main.phase
     recorder.main.enter(phase, bucket: bucket)
     connection.worker.isAwaited.store(true, ordering: .relaxed)
+    sem_post(memory.controls[topology.local].news)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
       recorder.main.resume(phaseBefore)

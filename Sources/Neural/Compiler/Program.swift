@@ -102,8 +102,11 @@ final class Program {
     for binding in parameterBindings { try binding.memory.setAddress(parameters + binding.offset) }
   }
 
+  /// By index, as this is called between the batches of a step: in a debug build, iterating over an array allocates.
   func bind(gradients: UnsafeMutablePointer<Float>) throws(OneDNNError) {
-    for binding in gradientBindings { try binding.memory.setAddress(gradients + binding.offset) }
+    for index in 0..<gradientBindings.count {
+      try gradientBindings[index].memory.setAddress(gradients + gradientBindings[index].offset)
+    }
   }
 }
 

@@ -34,7 +34,7 @@ private func makeOptimizer(
   _ test: Case, _ groups: [ParameterGroup], _ kind: ExchangeKind, _ world: Communicator, clipNorm: Double? = nil
 ) throws -> ShardedOptimizer {
   let optimizer = try ShardedOptimizer(
-    communicator: world, layout: test.layout(), groups: groups, exchange: kind, clipNorm: clipNorm)
+    communicator: world, layout: test.layout(), groups: groups, exchange: kind, between: between, clipNorm: clipNorm)
   try optimizer.initializeParameters { arena in for index in 0..<test.count { arena[index] = noise(0, 0, index) } }
   return optimizer
 }

@@ -94,6 +94,11 @@ final class Serial {
   }
 }
 
+/// How the shared exchange goes between nodes, where there are several: told by the command line.
+let between = InterNodeOptions(
+  overlaps: !CommandLine.arguments.contains("after-backward"),
+  algorithm: CommandLine.arguments.contains("halving") ? .halving : .direct)
+
 func fillGradients(_ optimizer: ShardedOptimizer, step: Int, rank: Int) {
   for index in 0..<optimizer.layout.elementCount {
     optimizer.gradients[index] = gradient(step: step, rank: rank, index: index)
@@ -105,10 +110,12 @@ func parameters(_ optimizer: ShardedOptimizer) -> [Float] {
 }
 
 func makeOptimizer(
-  _ test: Case, _ rule: any UpdateRule, _ kind: ExchangeKind, _ world: Communicator, clipNorm: Double? = nil
+  _ test: Case, _ rule: any UpdateRule, _ kind: ExchangeKind, _ world: Communicator, clipNorm: Double? = nil,
+  nonFinite: NonFiniteSteps = .reported
 ) throws -> ShardedOptimizer {
   let optimizer = try ShardedOptimizer(
-    communicator: world, layout: test.layout(), rule: rule, exchange: kind, clipNorm: clipNorm)
+    communicator: world, layout: test.layout(), rule: rule, exchange: kind, between: between, clipNorm: clipNorm,
+    nonFinite: nonFinite)
   try require(
     optimizer.exchangeKind == kind, "asked for \(kind), got \(optimizer.exchangeKind): \(optimizer.exchangeNote ?? "")")
   try optimizer.initializeParameters { arena in for index in 0..<test.count { arena[index] = noise(0, 0, index) } }

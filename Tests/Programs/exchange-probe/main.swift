@@ -1,7 +1,9 @@
 // Checks the sharded step on however many ranks it is started with, and exits non-zero with a message where something
 // is wrong.
 //
-//   exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups
+//   exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning [halving] [after-backward]
+//
+// With FREEWHEEL_PRETENDED_NODES the ranks pretend to be on several nodes, and "shared" is the exchange in two levels.
 
 import DataParallel
 import Foundation
@@ -109,7 +111,7 @@ func checkStop(_ world: Communicator) throws {
       try require(outcome.stop == (step == 5), "\(kind): stop is \(outcome.stop) in step \(step)")
     }
     // Asked for in every step, it is seen in every step, however far ranks are apart.
-    for step in 0..<2000 {
+    for step in 0..<(optimizer.exchangeLabel.contains("two-level") ? 300 : 2000) {
       let outcome = try optimizer.finishStep(stopRequested: world.rank == world.size - 1)
       try require(outcome.stop, "\(kind): stop is not seen in step \(step)")
     }
@@ -171,8 +173,16 @@ MPIProgram.run { world in
     try checkSums(world)
     try checkWideSums(world)
   case "groups": try checkGroups(world)
+  case "nonfinite":
+    try checkReported(world)
+    try checkSkipped(world)
+  case "wire": try checkWire(world)
+  case "overlap": try checkOverlap(world)
+  case "tuning": try checkTuning(world)
   case "fingerprint": try checkFingerprint(world)
-  default: throw Failure(description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups")
+  default:
+    throw Failure(
+      description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning")
   }
   if world.rank == 0 { print("ok on \(world.size) ranks") }
   return 0

@@ -20,6 +20,8 @@ let checks: [String: (Communicator) throws -> Void] = [
   "collectives-in-pieces-of-5": { try checkCollectives($0, piece: 5) },
   "values": checkValues,
   "communicators": checkCommunicators,
+  "messages": checkMessages,
+  "nodes": checkNodes,
   "misuse": checkMisuse,
   "agree": checkAgreement,
   "threads": checkThreads,
