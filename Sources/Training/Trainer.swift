@@ -426,7 +426,7 @@ public final class Trainer {
     let times = clock.takeInterval(recorder)
     recorder.enter(.summing)
     let lossSum = try lanes.sum((0..<lanes.perRank).map { [laneLosses[$0]] }, on: world)[0]
-    let shareSums = try world.sumInRankOrder(times.shares.list)
+    let shareSums = try world.sumInRankOrder(attributed(times.shares).list)
     recorder.enter(.reporting)
     let loss = try finite(lossSum / Double(globalBatch), "the loss")
     try report(
@@ -443,7 +443,7 @@ public final class Trainer {
     let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
     clock.takeShares(recorder)
     let times = clock.total
-    let shares = try world.sumInRankOrder(times.shares.list)
+    let shares = try world.sumInRankOrder(attributed(times.shares).list)
     let profile = try profile(steps: times.steps)
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
@@ -463,6 +463,14 @@ public final class Trainer {
     return StepProfile(
       ranks: world.size, nodes: watch.nodeCount, examples: globalBatch, coresPerRank: coresPerRank, forward: means[0],
       backward: means[1], bucketElements: optimizer.layout.buckets.map(\.count), announced: Array(means.dropFirst(2)))
+  }
+
+  /// With a communication thread, a rank that computed less than the slowest one has waited for that one's messages for
+  /// as long at least: that is not the network's time. Collective.
+  private func attributed(_ shares: StepShares) throws -> StepShares {
+    guard optimizer.hasCommunicationThread else { return shares }
+    let busy = shares[.compute] + shares[.data]
+    return shares.attributing(toSlowest: try world.allReduceMax(busy) - busy)
   }
 
   /// The mean over ranks and steps of seconds that were added up over both.
