@@ -64,7 +64,8 @@ let package = Package(
     .executableTarget(
       name: "freewheel",
       dependencies: [
-        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Monitoring", "Neural", "ScheduleFree", "Training",
+        "CKernels", "Checkpoints", "DataParallel", "Datasets", "MPI", "Monitoring", "Neural", "ScheduleFree",
+        "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
@@ -160,7 +161,8 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: [
-        "Monitoring", "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist", "cifar10", "freewheel",
+        "Monitoring", "Training", "Checkpoints", "Datasets", "Neural", "ScheduleFree", "TestSupport", "mnist",
+        "cifar10", "freewheel",
         "resume-probe", "lanes-probe", "normalization-probe", "step-allocation-probe", "watch-probe",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),

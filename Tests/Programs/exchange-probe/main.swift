@@ -182,7 +182,8 @@ MPIProgram.run { world in
   case "fingerprint": try checkFingerprint(world)
   default:
     throw Failure(
-      description: "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning")
+      description:
+        "usage: exchange-probe agreement|clipping|state|stop|fingerprint|sums|groups|nonfinite|wire|overlap|tuning")
   }
   if world.rank == 0 { print("ok on \(world.size) ranks") }
   return 0
