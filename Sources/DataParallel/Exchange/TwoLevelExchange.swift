@@ -119,10 +119,12 @@ final class TwoLevelExchange: Exchange {
   }
 
   deinit {
-    // The thread works on memory that goes with this object.
+    // Not closed, perhaps because of an error: other ranks may still send what this one has asked MPI to receive, into
+    // memory that must therefore stay to the end of the process.
     if let connection {
       connection.thread.stop()
       MPIRuntime.forget(beforeFinalize: connection.endCall)
+      _ = Unmanaged.passRetained(connection.worker)
     }
     partials.deallocate()
     sliceCounts.deallocate()
