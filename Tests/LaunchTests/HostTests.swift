@@ -142,6 +142,35 @@ import Testing
     let least = Double(4_799_528) * 8 / 200e6 * 1e3
     #expect(try #require(metrics["exchange_milliseconds"] as? Double) > least, "\(metrics)")
   }
+
+  /// Bytes that the first of two hosts sends in eight steps, start and end of a run left out: what twelve steps take
+  /// more than four.
+  func bytesOfEightSteps(wire: String) async throws -> Int {
+    let mnist = try MPIRunner.locate("mnist")
+    func bytes(steps: Int) async throws -> Int {
+      let output = "\(wire)-\(steps)"
+      let result = try await Cluster.with(
+        "2x1",
+        [
+          "bash", "-c", "set -e; cluster=$0; $cluster run -- \"$@\"; $cluster bytes node1", Cluster.script, mnist,
+        ] + flags(output, steps: steps) + ["--checkpoint-every", "0", "--quiet", "--wire", wire]
+      ).result()
+      #expect(result.exitCode == 0, "\(result)")
+      let counts = result.standardOutput.split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) }
+      return try #require(counts?.first, "\(result)")
+    }
+    let few = try await bytes(steps: 4)
+    return try await bytes(steps: 12) - few
+  }
+
+  @Test("bfloat16 on the wire halves the bytes, counted on the interface")
+  func wire() async throws {
+    let float32 = Double(try await bytesOfEightSteps(wire: "float32"))
+    let bfloat16 = Double(try await bytesOfEightSteps(wire: "bfloat16"))
+    // Half of the gradients and half of the parameters of 1.2 million, in each of eight steps.
+    #expect((0.98...1.1).contains(float32 / (8 * 4_799_528)), "\(float32)")
+    #expect((0.49...0.53).contains(bfloat16 / float32), "\(bfloat16) of \(float32)")
+  }
 }
 
 /// The kill test in small: ranks on this machine, three kills.

@@ -128,9 +128,7 @@ struct RestartTests {
 
   @Test func aStopBetweenTwoStartsEndsTheWait() throws {
     try setProgram("echo failing >&2; exit 1")
-    let job = try start(["--restarts", "3", "--restart-delay", "600"], until: "failing")
-    // mpirun is on its way out, and cleaned up after; the wait of ten minutes follows.
-    usleep(1_500_000)
+    let job = try start(["--restarts", "3", "--restart-delay", "600"], until: "exit code 1; starting again in 600 s")
     kill(job.process.processIdentifier, SIGTERM)
     let begin = ContinuousClock.now
     job.process.waitUntilExit()

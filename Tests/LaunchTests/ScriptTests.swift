@@ -4,7 +4,8 @@ import Testing
 /// The scripts themselves, and `launch/setup` on machines that lack something.
 @Suite struct ScriptTests {
   static let scripts = [
-    "launch/run", "launch/test", "launch/setup", "launch/lint", "launch/fetch-data", ".ci/run",
+    "launch/run", "launch/test", "launch/setup", "launch/lint", "launch/fetch-data", ".ci/run", "launch/slurm.sbatch",
+    "launch/pbs.pbs", "Tests/Cluster/cluster", "Tests/Cluster/kill-test", "Tests/Cluster/slurm",
   ].filter { FileManager.default.fileExists(atPath: packageRoot.appendingPathComponent($0).path) }
 
   @Test(arguments: scripts)

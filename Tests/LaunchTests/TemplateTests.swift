@@ -51,7 +51,7 @@ import Testing
     // What launch/run does with it is its own business; here it is enough that it comes.
     let environment = file.hasSuffix("pbs") ? try pbs() : slurm
     try package.write(
-      "#!/bin/bash\ntrap 'echo warned; exit 75' USR1\nkill -\(signal) $PPID\nfor i in {1..200}; do sleep 0.05; done\n",
+      "#!/bin/bash\ntrap 'echo warned; exit 75' USR1\nsleep 0.5\nkill -\(signal) $PPID\nfor i in {1..200}; do sleep 0.05; done\n",
       to: "launch/run")
     for name in ["scontrol", "qsub"] { try package.write("#!/bin/bash\necho again\n", to: "bin/\(name)") }
     let path = "\(package.root.path)/bin:\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
