@@ -68,8 +68,8 @@ public final class RepeatedMessages {
     return done != 0
   }
 
-  /// Moves all messages of the process on, and takes note of those in the range that are complete: one call to MPI
-  /// however many they are.
+  /// Moves all messages of the process on, and takes note of those in the range that are complete: a few calls to
+  /// MPI however many they are.
   /// - Throws: `MPIError`, also where a message came with another number of elements.
   public func progress(_ range: Range<Int>) throws {
     try check(

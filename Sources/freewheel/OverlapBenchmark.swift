@@ -14,6 +14,8 @@ final class OverlapBenchmark {
   private let overlapping: ShardedOptimizer
   private let after: ShardedOptimizer
   private var step = 0
+  /// Seconds that passes waited for parameters, and that steps waited at their ends.
+  private var (inPasses, atEnds) = (0.0, 0.0)
   /// How buckets were chosen.
   private let notice: String?
 
@@ -69,6 +71,11 @@ final class OverlapBenchmark {
     for line in [notice, note].compactMap(\.self) { print(line) }
     print(String(format: "computing alone             %9.2f ms a step", compute))
     print(String(format: "exchange overlapping        %9.2f ms a step", overlap))
+    let steps = Double(overlapped.count * (Self.block + 1))
+    print(
+      String(
+        format: "  waiting in forward %.2f ms, at the end of backward %.2f ms, the rest is shared cores",
+        inPasses / steps * 1e3, atEnds / steps * 1e3))
     print(String(format: "exchange after backward     %9.2f ms a step", whole))
     let exposed = whole - compute
     guard exposed > 0 else { return print("the exchange takes no time that could be hidden") }
@@ -97,10 +104,19 @@ final class OverlapBenchmark {
   }
 
   private func train(_ optimizer: ShardedOptimizer) throws {
-    _ = try plan.forward(step: step, firstExample: 0) { try optimizer.awaitParameters(upTo: $0) }
+    var waited = 0.0
+    _ = try plan.forward(step: step, firstExample: 0) {
+      let start = monotonicSeconds()
+      try optimizer.awaitParameters(upTo: $0)
+      waited += monotonicSeconds() - start
+    }
     try optimizer.awaitExchange()
     try plan.backward { optimizer.announce(finishedFrom: $0) }
+    let start = monotonicSeconds()
     _ = try optimizer.finishStep(stopRequested: false, awaitsParameters: false)
+    guard optimizer === overlapping else { return step += 1 }
+    inPasses += waited
+    atEnds += monotonicSeconds() - start
     step += 1
   }
 }

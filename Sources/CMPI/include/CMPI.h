@@ -163,8 +163,8 @@ cmpi_result cmpi_messages_add_receive(
 cmpi_result cmpi_messages_start(cmpi_messages *messages, int first, int count);
 /// Whether all of these that were started are complete; gives MPI the time to move them on. Does not wait.
 cmpi_result cmpi_messages_test(cmpi_messages *messages, int first, int count, int *done);
-/// Moves all messages on, and takes note of those from `first` on that are complete, with one call to MPI however many
-/// they are. Does not wait.
+/// Moves all messages on, and takes note of those from `first` on that are complete, with a few calls to MPI however
+/// many they are. Does not wait.
 cmpi_result cmpi_messages_progress(cmpi_messages *messages, int first, int count);
 /// Whether none of these is known to be under way. Does not call MPI.
 int cmpi_messages_are_complete(const cmpi_messages *messages, int first, int count);

@@ -165,6 +165,7 @@ MPIProgram.run { world in
       allocation_counter_start()
       try steps.run(5)
       allocation_counter_stop()
+      try steps.optimizer.close()
       guard world.rank == 0 else { continue }
       let first = String(cString: allocation_counter_first())
       print("\(kind) \(test.name): ours \(allocation_counter_ours()) first \(first.isEmpty ? "none" : first)")
