@@ -68,6 +68,9 @@ public final class ShardedOptimizer {
   /// This rank's gradient arena: `layout.elementCount` floats, to be written in every step.
   public var gradients: UnsafeMutablePointer<Float> { exchange.gradients }
 
+  /// Whether a thread of its own communicates while this one computes. What this one waits for is then messages of
+  /// other nodes, late ones of slow ranks among them.
+  public var hasCommunicationThread: Bool { twoLevel != nil }
   /// Is told what each step does.
   public let recorder: StepRecorder
 

@@ -21,7 +21,8 @@ extension Communicator {
     var receive = [UInt8](repeating: 0, count: max(byteCount, 1))
     var seconds = 0.0
     try check(
-      cmpi_exchange_seconds(handle, Int32(clamping: peer), send, &receive, byteCount, Int32(clamping: rounds), &seconds))
+      cmpi_exchange_seconds(handle, Int32(clamping: peer), send, &receive, byteCount, Int32(clamping: rounds), &seconds)
+    )
     return seconds
   }
 

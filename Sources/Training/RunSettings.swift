@@ -10,7 +10,8 @@ struct RunSettings: Codable, Equatable {
 
   init(
     program: String, options: TrainingOptions, rule: any UpdateRule, layout: ParameterLayout, network: Sequential,
-    data: TrainingData, precision: Precision, rankCount: Int, laneCount: Int, totalSteps: Int
+    data: TrainingData, precision: Precision, rankCount: Int, laneCount: Int,
+    computeThreads: String, totalSteps: Int
   ) {
     values = [
       "program": program,
@@ -23,6 +24,7 @@ struct RunSettings: Codable, Equatable {
       "accumulate": "\(options.accumulate)",
       "lanes": "\(laneCount)",
       "ranks": "\(rankCount)",
+      "compute threads": computeThreads,
       "seed": "\(options.seed)",
       "no-shuffle": "\(options.noShuffle)",
       "last-batch": options.lastBatch.rawValue,
@@ -54,7 +56,7 @@ struct RunSettings: Codable, Equatable {
   /// Settings that may differ when a run continues: they divide the same work otherwise, which changes the
   /// last bits but not the meaning of a step.
   private static let divisionOfBatch: Set<String> = [
-    "lanes", "batch-size", "accumulate", "parameter layout", "threads-per-rank",
+    "lanes", "batch-size", "accumulate", "parameter layout", "compute threads",
   ]
 
   /// Whether the number of ranks changes no bits where that of lanes is the same: MPI's own order of sums follows the
@@ -77,8 +79,14 @@ struct RunSettings: Codable, Equatable {
     var saved = saved
     // Before there were lanes, each rank computed one.
     if saved.values["lanes"] == nil { saved.values["lanes"] = saved.values["ranks"] }
+    // And of the threads no more was known than what the flag said.
+    if saved.values["compute threads"] == nil {
+      let flag = saved.values["threads-per-rank"]
+      saved.values["compute threads"] = flag ?? (values["threads-per-rank"] == nil ? values["compute threads"] : nil)
+    }
     let first = ["program", "model", "optimizer"]
-    let names = first + Set(values.keys).union(saved.values.keys).subtracting(first + ["ranks"]).sorted()
+    let names =
+      first + Set(values.keys).union(saved.values.keys).subtracting(first + ["ranks", "threads-per-rank"]).sorted()
     let defaults = try defaultHyperparameters().merging(Self.defaults) { first, _ in first }
     for name in names where !Self.divisionOfBatch.contains(name) {
       let before = saved.values[name] ?? defaults[name] ?? "nothing"

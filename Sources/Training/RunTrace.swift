@@ -100,7 +100,8 @@ final class RunTrace {
         throw TrainingError.trace(path: path, reason: error.localizedDescription)
       }
       let loss = lost > 0 ? " (\(lost) events did not fit)" : ""
-      return "the timeline of steps \(TraceSteps(steps)) is in \(path)\(loss); chrome://tracing and ui.perfetto.dev show it"
+      return
+        "the timeline of steps \(TraceSteps(steps)) is in \(path)\(loss); chrome://tracing and ui.perfetto.dev show it"
     }
   }
 
@@ -153,7 +154,7 @@ struct TraceText {
         close(&operation, at: event.time)
         close(&phase, at: event.time)
         // What has nothing to do is shown as nothing.
-        phase = event.phase == .idle || event.phase == .reporting ? nil : event
+        phase = event.phase == .idle ? nil : event
       case .operation:
         close(&operation, at: event.time)
         operation = event
@@ -197,11 +198,12 @@ struct TraceText {
   private func microseconds(_ nanoseconds: Int) -> String { String(format: "%.3f", Double(nanoseconds) * 1e-3) }
 
   private func escaped(_ text: String) -> String {
-    String(text.flatMap { character -> [Character] in
-      switch character {
-      case "\"", "\\": ["\\", character]
-      default: (character.asciiValue ?? 32) < 32 ? [" "] : [character]
-      }
-    })
+    String(
+      text.flatMap { character -> [Character] in
+        switch character {
+        case "\"", "\\": ["\\", character]
+        default: (character.asciiValue ?? 32) < 32 ? [" "] : [character]
+        }
+      })
   }
 }

@@ -45,6 +45,15 @@ public struct StepShares: Sendable, Equatable {
     }
   }
 
+  /// The same, with up to `seconds` of what was waited for messages counted as waiting for the slowest rank.
+  func attributing(toSlowest seconds: Double) -> StepShares {
+    let late = max(0, min(seconds, self[.communication]))
+    var shares = self
+    shares[.communication] -= late
+    shares[.waiting] += late
+    return shares
+  }
+
   /// The numbers in the order of `Phase.Share`, to be added up over the ranks.
   var list: [Double] { Phase.Share.allCases.map { self[$0] } }
 

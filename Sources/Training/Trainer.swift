@@ -92,6 +92,7 @@ public final class Trainer {
     if let threads = options.threadsPerRank {
       try world.agree(on: "threads") { try ComputeThreads.set(threads) }
     }
+    let threads = try ComputeThreads.describe(on: world)
     let (hostNotes, coresPerRank) = try StartupChecks.run(
       mixedHosts: options.mixedHosts, threads: options.threadsPerRank, usesMessages: options.exchange != .shared,
       on: world)
@@ -129,7 +130,8 @@ public final class Trainer {
     self.groups = groups
     settings = RunSettings(
       program: program, options: options, rule: rule, layout: plan.layout, network: network, data: data,
-      precision: choice.precision, rankCount: world.size, laneCount: lanes.count, totalSteps: totalSteps)
+      precision: choice.precision, rankCount: world.size, laneCount: lanes.count,
+      computeThreads: threads.setting, totalSteps: totalSteps)
     try settings.fingerprint.verify(over: world)
 
     let start = try RunCheckpoints.findStart(options: options, program: program, settings: settings, on: world)
@@ -181,10 +183,13 @@ public final class Trainer {
         totalSteps: totalSteps, batchesPerStep: lanes.perRank * options.accumulate, plan: plan,
         bucketCount: buckets.buckets.count, recorder: watch.recorder, on: world)
     }
-    startNotices = hostNotes + [
-      watch.notice, choice.notice, tuned.notice, options.threadsPerRank.flatMap(ComputeThreads.notice),
-      checkpoints.notice,
-    ].compactMap(\.self)
+    startNotices =
+      hostNotes
+      + [
+        watch.notice, threads.notice, choice.notice, tuned.notice,
+        options.threadsPerRank.flatMap(ComputeThreads.notice),
+        checkpoints.notice,
+      ].compactMap(\.self)
     self.listeners = []
     if isRoot {
       if printsProgress { self.listeners.append(ProgressPrinter(quiet: options.quiet)) }
@@ -421,7 +426,7 @@ public final class Trainer {
     let times = clock.takeInterval(recorder)
     recorder.enter(.summing)
     let lossSum = try lanes.sum((0..<lanes.perRank).map { [laneLosses[$0]] }, on: world)[0]
-    let shareSums = try world.sumInRankOrder(times.shares.list)
+    let shareSums = try world.sumInRankOrder(attributed(times.shares).list)
     recorder.enter(.reporting)
     let loss = try finite(lossSum / Double(globalBatch), "the loss")
     try report(
@@ -438,7 +443,7 @@ public final class Trainer {
     let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
     clock.takeShares(recorder)
     let times = clock.total
-    let shares = try world.sumInRankOrder(times.shares.list)
+    let shares = try world.sumInRankOrder(attributed(times.shares).list)
     let profile = try profile(steps: times.steps)
     return SummaryMetrics(
       step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
@@ -458,6 +463,14 @@ public final class Trainer {
     return StepProfile(
       ranks: world.size, nodes: watch.nodeCount, examples: globalBatch, coresPerRank: coresPerRank, forward: means[0],
       backward: means[1], bucketElements: optimizer.layout.buckets.map(\.count), announced: Array(means.dropFirst(2)))
+  }
+
+  /// With a communication thread, a rank that computed less than the slowest one has waited for that one's messages for
+  /// as long at least: that is not the network's time. Collective.
+  private func attributed(_ shares: StepShares) throws -> StepShares {
+    guard optimizer.hasCommunicationThread else { return shares }
+    let busy = shares[.compute] + shares[.data]
+    return shares.attributing(toSlowest: try world.allReduceMax(busy) - busy)
   }
 
   /// The mean over ranks and steps of seconds that were added up over both.

@@ -172,7 +172,8 @@ public struct TrainingOptions: ParsableArguments, Sendable {
   /// The steps of the timeline. Default: ten steps after the first ten of this start, or fewer where there are fewer.
   @Option(
     help: ArgumentHelp(
-      "The steps that --trace shows, counted from 1. (default: ten steps after the first ten)", valueName: "first:last"))
+      "The steps that --trace shows, counted from 1. (default: ten steps after the first ten)", valueName: "first:last")
+  )
   public var traceSteps: TraceSteps?
 
   // MARK: Evaluation, checkpoints, output

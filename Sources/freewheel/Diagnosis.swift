@@ -33,7 +33,8 @@ struct Diagnosis: Encodable {
     self.launchedWith = launchedWith
     var findings: [Finding] = []
     for difference in StartupChecks.differences(of: facts) {
-      findings.append(Finding(severity: .problem, host: nil, text: difference + "; --mixed-hosts allow runs all the same"))
+      findings.append(
+        Finding(severity: .problem, host: nil, text: difference + "; --mixed-hosts allow runs all the same"))
     }
     findings += StartupChecks.notes(on: facts).map { Finding(severity: .advice, host: nil, text: $0) }
     if let singleCopy { findings.append(Finding(severity: .advice, host: singleCopy.host, text: singleCopy.note)) }
@@ -66,7 +67,8 @@ struct Diagnosis: Encodable {
         .advice,
         "\(host.sharedFolder) has \(host.freeSharedBytes / mebibyte) MiB free, enough for some "
           + "\(max(0, host.freeSharedBytes - 4 * mebibyte * ranks.count) / 4 / (ranks.count + 1) / 1_000_000) million "
-          + "parameters with \(ranks.count) ranks: enlarge it (in a container, --shm-size), or the flat exchange is taken")
+          + "parameters with \(ranks.count) ranks: enlarge it (in a container, --shm-size), or the flat exchange is taken"
+      )
     }
     if host.freeMemory < 512 * mebibyte {
       add(.problem, "\(host.freeMemory / mebibyte) MiB of memory are free: too little to train anything")

@@ -19,5 +19,7 @@ struct Freewheel: ParallelCommand {
 struct Benchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures parts of a training step on this machine.",
-    subcommands: [DataBenchmark.self, ExchangeBenchmark.self, NetworkBenchmark.self, PlanBenchmark.self, UpdateBenchmark.self])
+    subcommands: [
+      DataBenchmark.self, ExchangeBenchmark.self, NetworkBenchmark.self, PlanBenchmark.self, UpdateBenchmark.self,
+    ])
 }

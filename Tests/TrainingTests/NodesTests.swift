@@ -52,14 +52,16 @@ struct NodesTests {
   func resume() async throws {
     let run = try MNISTRun()
     let flags = ["--wire", "bfloat16"]
-    let whole = try await train(run, "whole", nodes: "0,1,2,3", flags, steps: 20)
-    #expect(whole.standardOutput.contains("bfloat16 between nodes"), "\(whole)")
-    #expect(whole.standardOutput.contains("as measured"), "\(whole)")
-    _ = try await train(run, "parts", nodes: "0,1,2,3", flags, steps: 10)
+    let first = try await train(run, "parts", nodes: "0,1,2,3", flags, steps: 10)
+    #expect(first.standardOutput.contains("bfloat16 between nodes"), "\(first)")
+    #expect(first.standardOutput.contains("as measured"), "\(first)")
     let resumed = try await train(run, "parts", nodes: "0,1,2,3", flags + ["--resume", "auto"], steps: 20)
     #expect(!resumed.standardOutput.contains("as measured"), "\(resumed)")
-    #expect(try model(run, "whole") == model(run, "parts"))
     let chosen = try exchanges(run, "parts")
+    // What is measured may differ from run to run, and with bfloat16 the way between nodes shows in the bits.
+    let way = try #require(chosen[0]["algorithm"] as? String)
+    _ = try await train(run, "whole", nodes: "0,1,2,3", flags + ["--inter-node", way], steps: 20)
+    #expect(try model(run, "whole") == model(run, "parts"))
     #expect(chosen.count == 2 && chosen[0] == chosen[1], "\(chosen)")
     #expect(chosen[0]["nodes"] as? Int == 4, "\(chosen)")
 
@@ -104,6 +106,6 @@ struct NodesTests {
     let result = try await MPIRunner.run(
       "mnist", run.flags + ["--steps", "2", "--inter-node", "halving"], ranks: 3,
       environment: ["FREEWHEEL_PRETENDED_NODES": "0,1,2"], directory: run.folder.path, timeLimit: .seconds(120))
-    #expect(result.exitCode == 1 && result.standardError.contains("recursive halving takes 2, 4, 8"), "\(result)")
+    #expect(result.exitCode != 0 && result.standardError.contains("recursive halving takes 2, 4, 8"), "\(result)")
   }
 }

@@ -10,7 +10,8 @@ struct PrecisionTests {
 
   /// Runs on two ranks, of which the second has no bfloat16 instructions.
   private func runOnUnlikeRanks(_ run: MNISTRun, _ flags: [String]) async throws -> JobResult {
-    let all = run.flags + ["--steps", "3", "--precision", "bfloat16"] + flags
+    // Hosts that compute with other instructions are refused before, unless that is allowed.
+    let all = run.flags + ["--steps", "3", "--precision", "bfloat16", "--mixed-hosts", "allow"] + flags
     let program = try MPIRunner.locate("mnist")
     return try await MPIRunner.run(
       "mnist", all + [":", "-n", "1", "-x", Self.withoutInstructions, program] + all, ranks: 1,

@@ -10,7 +10,7 @@ struct StepAllocationTests {
     // The ranks pretend to be on these nodes: with several, a communication thread is at work as well.
     let result = try await MPIRunner.run(
       "step-allocation-probe", ranks: nodes.split(separator: ",").count,
-      environment: ["FREEWHEEL_PRETENDED_NODES": nodes], timeLimit: .seconds(90))
+      environment: ["FREEWHEEL_PRETENDED_NODES": nodes], timeLimit: .seconds(240))
     #expect(result.exitCode == 0, "\(result)")
     let lines = result.standardOutput.split(whereSeparator: \.isNewline)
     #expect(lines.count == 30, "\(result)")

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sched.h>
+#include <semaphore.h>
 #include <time.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
@@ -27,4 +27,19 @@ static inline void fw_wake_on_time(void) {
 static inline void fw_nap(long nanoseconds) {
   struct timespec time = {0, nanoseconds};
   nanosleep(&time, 0);
+}
+
+/// Sleeps for a time below one second, or until the semaphore has been posted since this was last called. All posts
+/// until now count as one.
+static inline void fw_nap_until_posted(sem_t *semaphore, long nanoseconds) {
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_nsec += nanoseconds;
+  if (end.tv_nsec >= 1000000000L) {
+    end.tv_nsec -= 1000000000L;
+    end.tv_sec += 1;
+  }
+  if (sem_timedwait(semaphore, &end) != 0) return;
+  while (sem_trywait(semaphore) == 0) {
+  }
 }

@@ -32,7 +32,7 @@ final class ExchangeWorker {
   private let bucketCount: Int
   /// Where each bucket is in its step; owned by this object.
   private let stages: UnsafeMutablePointer<Stage>
-  private var naps = Naps()
+  private var naps: Naps
   /// Is told what this thread does, and of which bucket.
   private let recorder: ThreadRecorder
   private var recordedBucket = 0
@@ -52,6 +52,7 @@ final class ExchangeWorker {
     update: ShardUpdate, memory: NodeMemory, topology: NodeTopology, transport: any NodeTransport, vote: StopVote?,
     isDeferred: Bool, recorder: ThreadRecorder
   ) {
+    naps = Naps(memory.controls[topology.local].news)
     self.recorder = recorder
     self.update = update
     self.memory = memory
@@ -139,12 +140,12 @@ final class ExchangeWorker {
         // Until the step begins here or elsewhere on the node, there is nothing to do.
         let isUnderWay = firstOpen < sent || (hasVoted && !isJudged)
         record(isUnderWay ? .exchanging : sent == 0 ? .idle : .waiting, bucket: isUnderWay ? firstOpen : sent)
-        naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+        naps.nap(isAwaited: isAwaited.load(ordering: .relaxed), isIdle: sent == 0 && !hasVoted)
       }
     }
     while try !transport.sendsAreComplete() {
       if thread.isStopping { return false }
-      naps.nap(isAwaited: isAwaited.load(ordering: .relaxed))
+      naps.nap(isAwaited: isAwaited.load(ordering: .relaxed), isIdle: false)
     }
     record(.idle, bucket: 0)
     memory.controls[topology.local].completed.store(step + 1, ordering: .releasing)
@@ -226,22 +227,32 @@ final class ExchangeWorker {
 }
 
 /// How the communication thread waits. It shares its core with the thread that computes, more often than not, and each
-/// time that it wakes costs that thread some microseconds: so it sleeps, longer while nothing completes. MPI moves
-/// messages on only when it is called, but the system's buffers hold what a network carries in the meantime.
+/// time that it wakes costs that thread some microseconds: so it sleeps, longer while nothing completes. What the ranks
+/// of its node have for it wakes it. MPI moves messages on only when it is called, but the system's buffers hold what a
+/// network carries in the meantime.
 struct Naps {
   private static let shortest = 80_000
   private static let longest = 400_000
   /// While nothing is computed. Not a spin: a thread that has slept is woken before those that have run, so naps are
   /// the quicker way wherever there are more threads than cores.
   private static let awaited = 10_000
+  /// While nothing is under way: news wakes the thread.
+  private static let idle = 5_000_000
+  private let news: UnsafeMutablePointer<sem_t>
   private var nanoseconds = Naps.shortest
+
+  /// - Parameter news: posted where there is something to do.
+  init(_ news: UnsafeMutablePointer<sem_t>) { self.news = news }
 
   mutating func reset() { nanoseconds = Naps.shortest }
 
-  /// - Parameter isAwaited: the thread that computes has nothing to do until messages arrive.
-  mutating func nap(isAwaited: Bool) {
-    if isAwaited { return fw_nap(Naps.awaited) }
-    fw_nap(nanoseconds)
+  /// - Parameters:
+  ///   - isAwaited: the thread that computes has nothing to do until messages arrive.
+  ///   - isIdle: no message is under way.
+  mutating func nap(isAwaited: Bool, isIdle: Bool) {
+    if isIdle { return fw_nap_until_posted(news, Naps.idle) }
+    if isAwaited { return fw_nap_until_posted(news, Naps.awaited) }
+    fw_nap_until_posted(news, nanoseconds)
     nanoseconds = min(nanoseconds + nanoseconds / 2, Naps.longest)
   }
 }

@@ -1,4 +1,5 @@
 import Atomics
+import Glibc
 import MPI
 
 /// What the ranks of one node share in the exchange between nodes: every rank's gradient arena, one arena of y, and
@@ -43,6 +44,8 @@ final class NodeMemory {
       (gradients + rank).initialize(to: arena(base, 0))
       (controls + rank).initialize(to: NodeControl(base, bucketCount: bucketCount))
     }
+    // Shared between processes, and gone with the window: nothing else belongs to it on the systems there are.
+    sem_init(controls[node.rank].news, 1, 0)
     parameters = arena(bases[0], 1)
     rankCount = node.size
     self.window = window
@@ -62,7 +65,7 @@ final class NodeMemory {
 /// cannot be mistaken for one that has not arrived. Each lies on cache lines of its own (adjacent lines are fetched in
 /// pairs). Steps are counted from 0.
 struct NodeControl {
-  private static let headerByteCount = 640
+  private static let headerByteCount = 768
 
   /// Bytes of the counters of one rank.
   static func byteCount(bucketCount: Int) -> Int {
@@ -81,6 +84,9 @@ struct NodeControl {
   /// step + 1 once the rank's communication thread has done everything that there was to do in the step: nothing it
   /// sends, and no gradients, are read any more.
   let completed: UnsafeAtomic<Int>
+  /// Posted where there is news for the rank's communication thread, which may sleep: by threads of all ranks of the
+  /// node. Made by ``NodeMemory``.
+  let news: UnsafeMutablePointer<sem_t>
   /// The first of as many counters as there are buckets: step + 1 once the rank's region of the bucket holds the new y
   /// of all nodes. Stored by its communication thread.
   private let publications: UnsafeMutablePointer<UnsafeAtomic<Int>.Storage>
@@ -96,6 +102,7 @@ struct NodeControl {
     ballots = (counter(at: 256), counter(at: 264))
     verdict = counter(at: 384)
     completed = counter(at: 512)
+    news = (memory + 640).bindMemory(to: sem_t.self, capacity: 1)
     publications = (memory + Self.headerByteCount).bindMemory(
       to: UnsafeAtomic<Int>.Storage.self, capacity: max(bucketCount, 1))
   }

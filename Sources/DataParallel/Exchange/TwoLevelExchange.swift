@@ -119,10 +119,12 @@ final class TwoLevelExchange: Exchange {
   }
 
   deinit {
-    // The thread works on memory that goes with this object.
+    // Not closed, perhaps because of an error: other ranks may still send what this one has asked MPI to receive, into
+    // memory that must therefore stay to the end of the process.
     if let connection {
       connection.thread.stop()
       MPIRuntime.forget(beforeFinalize: connection.endCall)
+      _ = Unmanaged.passRetained(connection.worker)
     }
     partials.deallocate()
     sliceCounts.deallocate()
@@ -158,6 +160,7 @@ final class TwoLevelExchange: Exchange {
   func announce(step: Int, bucketCount finished: Int) {
     stepsBegun = step + 1
     memory.controls[topology.local].announced.store(step * bucketCount + finished, ordering: .releasing)
+    for rank in 0..<topology.localCount { sem_post(memory.controls[rank].news) }
   }
 
   /// Hands in this rank's votes, once all buckets have been announced.
@@ -278,6 +281,7 @@ final class TwoLevelExchange: Exchange {
     let phaseBefore = recorder.main.phase
     recorder.main.enter(phase, bucket: bucket)
     connection.worker.isAwaited.store(true, ordering: .relaxed)
+    sem_post(memory.controls[topology.local].news)
     defer {
       connection.worker.isAwaited.store(false, ordering: .relaxed)
       recorder.main.resume(phaseBefore)

@@ -1,3 +1,4 @@
+internal import CMonitoring
 import Foundation
 import Glibc
 
@@ -10,19 +11,12 @@ enum HostProbe {
 
   static func number(in path: String) -> Int? { text(path).flatMap { Int($0) } }
 
-  /// FNV-1a (Fowler, Noll, Vo) over 64-bit words of the running executable: tells builds apart, and no more.
+  /// A number that tells builds of the running program apart.
   static let executableFingerprint: String = {
     guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
       return ""
     }
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    bytes.withUnsafeBytes { bytes in
-      for offset in stride(from: 0, to: bytes.count & ~7, by: 8) {
-        hash = (hash ^ bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* 0x100_0000_01b3
-      }
-      for byte in bytes.suffix(bytes.count & 7) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    }
-    return String(hash, radix: 16)
+    return String(bytes.withUnsafeBytes { fw_fingerprint($0.baseAddress, $0.count) }, radix: 16)
   }()
 
   static var processor: String {

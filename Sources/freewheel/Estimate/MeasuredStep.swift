@@ -36,7 +36,8 @@ struct MeasuredStep {
       let nodes = summary.nodes, let examples = summary.examples_per_step, let cores = summary.cores_per_rank,
       let forward = summary.forward_milliseconds, let backward = summary.backward_milliseconds,
       let elements = summary.bucket_elements, let announced = summary.bucket_announced_milliseconds,
-      elements.count == announced.count, elements.allSatisfy({ $0 >= 0 && $0 < 1e12 }), ranks > 0, nodes > 0, cores > 0, forward > 0, backward > 0
+      elements.count == announced.count, elements.allSatisfy({ $0 >= 0 && $0 < 1e12 }), ranks > 0, nodes > 0, cores > 0,
+      forward > 0, backward > 0
     else {
       throw EstimateError(
         description: "\(path) has no summary with the parts of a step; expected a run of this version that has ended")

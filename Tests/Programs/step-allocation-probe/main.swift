@@ -96,9 +96,9 @@ final class Steps {
   let statisticsCount: Int
 
   init(_ kind: ExchangeKind, _ test: Case, on world: Communicator) throws {
-    let data = try SyntheticDigits.make(.train, examples: 0..<64)
+    let data = try SyntheticDigits.make(.train, examples: 0..<128)
     plan = try Plan(test.network, batchSize: batch, options: PlanOptions(seed: 1))
-    sampler = try Sampler(exampleCount: 64, globalBatchSize: batch * test.batches * test.lanes * world.size, seed: 1)
+    sampler = try Sampler(exampleCount: 128, globalBatchSize: batch * test.batches * test.lanes * world.size, seed: 1)
     assembler = try BatchAssembler(
       data, normalization: .mnist,
       augmentation: Augmentation(cropPadding: 2, padding: .reflect, flip: .alternating, cutout: 6), seed: 1)
