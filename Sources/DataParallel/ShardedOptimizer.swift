@@ -77,9 +77,9 @@ public final class ShardedOptimizer {
   let communicator: Communicator
   let exchange: any Exchange
   /// The exchange, where it begins when backward has finished; nil where it is ``twoLevel``.
-  private let stepped: (any SteppedExchange)?
+  let stepped: (any SteppedExchange)?
   /// The exchange, where a thread of its own drives it while this one computes.
-  private let twoLevel: TwoLevelExchange?
+  let twoLevel: TwoLevelExchange?
   /// The arithmetic of a step. The communication thread's while it is at work, see ``TwoLevelExchange``.
   let update: ShardUpdate
   var state: [AlignedBuffer] { update.state }
@@ -87,15 +87,15 @@ public final class ShardedOptimizer {
   var rules: UnsafeMutablePointer<any UpdateRule> { update.rules }
   var joinsAfter: UnsafeMutablePointer<Int> { update.joinsAfter }
 
-  private let clipNorm: Double?
-  private let globalSums: [GlobalSum]
-  private let sumCount: Int
+  let clipNorm: Double?
+  let globalSums: [GlobalSum]
+  let sumCount: Int
   private let sumCapacity: Int
   private let usesLoss: Bool
   /// Whether steps with something that is not finite are skipped.
-  private let skips: Bool
+  let skips: Bool
   /// Whether losses are added up over the lanes before an update.
-  private let sumsLosses: Bool
+  let sumsLosses: Bool
   /// The last update of this rank left something that is not finite, which is still to be voted on.
   private var hasFoundNonFinite = false
   /// This rank's votes in the step at hand, and those of all ranks in the step that was given up last.
@@ -107,9 +107,9 @@ public final class ShardedOptimizer {
   private let overlaps: Bool
   /// This step's ``globalSums`` and behind them the loss, one row per lane and at last the total in the first: room
   /// for ``maximumSumCount`` numbers and a loss a lane, owned by this object.
-  private let totals: UnsafeMutablePointer<Double>
+  let totals: UnsafeMutablePointer<Double>
   /// Steps finished by this object: exchanges count from here, whatever step a resumed run is at.
-  private var exchangeStep = 0
+  var exchangeStep = 0
   private var bucketsAnnounced = 0
 
   /// An optimizer with one rule for all parameters. Collective over `communicator`.
@@ -365,17 +365,6 @@ public final class ShardedOptimizer {
       gradientNorm: gradientNorm, isNonFinite: votes.nonFinite)
   }
 
-  /// Takes all sums that must be known before an update.
-  ///
-  /// - Returns: the norm of the gradient where that is needed, and the factor of clipping.
-  private func takeSums(_ laneLosses: UnsafePointer<Double>?) throws -> (norm: Double?, scale: Float) {
-    try reduce()
-    let norm = clipNorm != nil || skips ? try norm() : nil
-    try takeTotals(laneLosses)
-    guard let clipNorm, let norm, norm > clipNorm else { return (norm, 1) }
-    return (norm, Float(clipNorm / norm))
-  }
-
   /// Afterwards the next step may begin.
   ///
   /// - Returns: the votes of all ranks.
@@ -390,65 +379,17 @@ public final class ShardedOptimizer {
   }
 
   /// Ends a step in which nothing is updated.
-  private func abandonStep() throws {
+  func abandonStep() throws {
     twoLevel?.abandon(step: exchangeStep)
     abandonedVotes = try endStep()
   }
 
   /// The pieces of a bucket, once they are there. In shared memory there is nothing to wait for but other ranks.
-  private func pieces(ofBucket bucket: Int, _ stepped: any SteppedExchange) throws -> GradientPieces {
+  func pieces(ofBucket bucket: Int, _ stepped: any SteppedExchange) throws -> GradientPieces {
     recorder.main.enter(exchange.kind == .shared ? .waiting : .exchanging, bucket: bucket)
     let pieces = try stepped.pieces(step: exchangeStep, bucket: bucket)
     recorder.main.enter(.updating, bucket: bucket)
     return pieces
-  }
-
-  /// Sums the ranks' gradients of this rank's shard, where they are needed as a whole.
-  private func reduce() throws {
-    if let twoLevel { return try twoLevel.awaitReduced(step: exchangeStep) }
-    guard let stepped, update.reducedGradient != nil else { return }
-    for bucket in layout.buckets.indices {
-      update.reduce(bucket: bucket, try pieces(ofBucket: bucket, stepped))
-    }
-  }
-
-  /// The norm of the whole gradient, from squares added in double precision, over the lanes in lane order.
-  private func norm() throws -> Double {
-    totals.update(repeating: 0, count: lanesPerRank)
-    update.addSquares(to: totals)
-    recorder.main.enter(.summing)
-    try exchange.sum(totals, count: 1, rows: lanesPerRank)
-    let norm = totals[0].squareRoot()
-    guard norm.isFinite else {
-      try abandonStep()
-      throw DataParallelError.nonFiniteGradient(norm: norm, step: step + 1)
-    }
-    return norm
-  }
-
-  /// Adds up what the rules must know of all parameters, in one small collective, into the first row of ``totals``. The
-  /// gradient counts as it is before clipping.
-  ///
-  /// The bits are the same on every rank, in the shared and the flat exchange, and on any number of ranks that the
-  /// lanes are divided over. But they follow from the cuts: each segment is added up on its own, then the segments of a
-  /// lane's portions in their order, then lanes in theirs. Other groups, buckets or numbers of lanes can change the
-  /// last bits.
-  private func takeTotals(_ laneLosses: UnsafePointer<Double>?) throws {
-    let count = sumCount + (sumsLosses ? 1 : 0)
-    guard count > 0 else { return }
-    totals.update(repeating: 0, count: lanesPerRank * count)
-    if sumCount > 0 { update.addSums(to: totals, rowCount: count) }
-    if let laneLosses, sumsLosses {
-      for lane in 0..<lanesPerRank { totals[lane * count + sumCount] = laneLosses[lane] }
-    }
-    recorder.main.enter(.summing)
-    try exchange.sum(totals, count: count, rows: lanesPerRank)
-    for index in 0..<count where !totals[index].isFinite {
-      let value = totals[index]
-      try abandonStep()
-      guard index < sumCount else { throw DataParallelError.nonFiniteLoss(value: value, step: step + 1) }
-      throw DataParallelError.nonFiniteTotal(name: globalSums[index].name, value: value, step: step + 1)
-    }
   }
 
   /// Updates this rank's slices, or lets the communication thread begin to; where nothing had to be known before,

@@ -10,52 +10,52 @@ import ScheduleFree
 /// resumed.
 ///
 /// The loop of every rank: for each of its lanes assemble the lane's part of the global batch, forward and backward at
-/// y; then exchange gradients and update its shard. Rank zero reports events. Not thread-safe. A program that trains several times makes one after the
-/// other, and closes each.
+/// y; then exchange gradients and update its shard. Rank zero reports events. Not thread-safe. A program that trains
+/// several times makes one after the other, and closes each.
 public final class Trainer {
-  private let world: Communicator
-  private let lanes: Lanes
-  private let options: TrainingOptions
-  private let data: TrainingData
-  private let plan: Plan
-  private let optimizer: ShardedOptimizer
-  private let checkpoints: RunCheckpoints
-  private let evaluator: Evaluator
+  let world: Communicator
+  let lanes: Lanes
+  let options: TrainingOptions
+  let data: TrainingData
+  let plan: Plan
+  let optimizer: ShardedOptimizer
+  let checkpoints: RunCheckpoints
+  let evaluator: Evaluator
   /// Evaluates training examples, where that was asked for.
-  private let trainingEvaluator: Evaluator?
-  private let watch: RunWatch
-  private var trace: RunTrace?
-  private let coresPerRank: Double
-  private let assembler: BatchAssembler
-  private var sampler: Sampler
-  private var listeners: [any TrainingListener]
-  private let settings: RunSettings
-  private let groups: [TensorGroup]
+  let trainingEvaluator: Evaluator?
+  let watch: RunWatch
+  var trace: RunTrace?
+  let coresPerRank: Double
+  let assembler: BatchAssembler
+  var sampler: Sampler
+  var listeners: [any TrainingListener]
+  let settings: RunSettings
+  let groups: [TensorGroup]
   /// The group whose learning rate is logged: the one that the flags give, without any tensor's factor or delay.
-  private let loggedGroup: Int
-  private let totalSteps: Int
+  let loggedGroup: Int
+  let totalSteps: Int
   /// Adds up the gradients of this rank's lanes.
-  private let laneGradients: LaneGradients
-  private let laneStatistics: LaneStatistics
+  let laneGradients: LaneGradients
+  let laneStatistics: LaneStatistics
   /// The loss of each of this rank's lanes in the step at hand: the sum over its examples, and behind those of all
   /// lanes the same divided by the global batch. Owned by this object; arrays that are changed in a step allocate in
   /// debug builds.
-  private let laneLosses: UnsafeMutablePointer<Double>
-  private var clock = StepClock()
-  private var progress: RunProgress
-  private let startNotices: [String]
+  let laneLosses: UnsafeMutablePointer<Double>
+  var clock = StepClock()
+  var progress: RunProgress
+  let startNotices: [String]
   /// What batch normalisation uses in evaluation; nil for a network without it.
-  private let statistics: EvaluationStatistics?
+  let statistics: EvaluationStatistics?
 
   /// The name of the running executable.
   public static var programName: String {
     CommandLine.arguments.first.flatMap { $0.split(separator: "/").last }.map(String.init) ?? "run"
   }
 
-  private var isRoot: Bool { world.rank == 0 }
+  var isRoot: Bool { world.rank == 0 }
   /// Is told what this thread does.
-  private var recorder: ThreadRecorder { watch.recorder.main }
-  private var globalBatch: Int { sampler.globalBatchSize }
+  var recorder: ThreadRecorder { watch.recorder.main }
+  var globalBatch: Int { sampler.globalBatchSize }
 
   /// Builds everything a run needs, and finds or makes its folder. Collective; no training happens yet.
   ///
@@ -276,94 +276,6 @@ public final class Trainer {
     return interval > 0 && progress.step % interval == 0
   }
 
-  private struct StepResult {
-    var stop: Bool
-    var gradientNorm: Double?
-    var isSkipped: Bool
-  }
-
-  /// One optimizer step: the batches of each lane of this rank, one after the other, then the exchange.
-  private func step() throws -> StepResult {
-    trace?.begin(step: progress.step + 1, recorder: recorder)
-    recorder.begin(step: progress.step + 1)
-    let (epoch, batch) = progress.step.quotientAndRemainder(dividingBy: sampler.batchesPerEpoch)
-    sampler.prepare(epoch: epoch)
-    for lane in 0..<lanes.perRank {
-      laneStatistics.begin(lane: lane)
-      laneLosses[lane] = 0
-      for part in 0..<options.accumulate {
-        recorder.enter(.data)
-        let first = ((lanes.first + lane) * options.accumulate + part) * options.batchSize
-        assembler.fill(
-          sampler.indices(batch: batch, positions: first..<(first + options.batchSize)), epoch: epoch,
-          into: plan.inputAddress, labels: plan.labelAddress)
-        recorder.enter(.forward)
-        // What other nodes send of y may still be on its way; each layer waits for its own.
-        let optimizer = optimizer
-        laneLosses[lane] += try plan.forward(step: progress.step, firstExample: first) {
-          try optimizer.awaitParameters(upTo: $0)
-        }
-        try optimizer.awaitExchange()
-        recorder.enter(.backward)
-        try backward(lane: lane, part: part)
-      }
-      laneStatistics.end(lane: lane)
-    }
-    // Parts of lanes are summed: with each divided by the global batch, the rule sees the mean.
-    for lane in 0..<lanes.perRank { laneLosses[lanes.perRank + lane] = laneLosses[lane] / Double(globalBatch) }
-    let outcome: StepOutcome
-    do {
-      outcome = try optimizer.finishStep(
-        stopRequested: StopSignal.isRequested, laneLosses: laneLosses + lanes.perRank, awaitsParameters: false)
-    } catch let error as DataParallelError where error.isNonFinite {
-      throw try divergence(error, step: progress.step + 1)
-    }
-    progress.step += 1
-    clock.count(outcome)
-    if outcome.isNonFinite { throw try divergence(nil, step: progress.step) }
-    if let error = outcome.skipped { try skip(error) } else { progress.skippedInARow = nil }
-    return StepResult(
-      stop: outcome.stop, gradientNorm: outcome.gradientNorm, isSkipped: outcome.skipped != nil)
-  }
-
-  /// Why the run ends, on every rank. Collective.
-  private func divergence(_ error: DataParallelError?, step: Int) throws -> TrainingError {
-    let finding = try finding(error)
-    return .diverged(what: finding.what, value: finding.value, step: step)
-  }
-
-  /// What is not finite in the step at hand, on every rank. Collective.
-  private func finding(_ error: DataParallelError?) throws -> NonFiniteFinding {
-    let losses = try lanes.gather((0..<lanes.perRank).map { laneLosses[$0] }, on: world)
-    return NonFiniteFinding(losses: losses, lanes: lanes, error: error)
-  }
-
-  /// Takes note of a step that was skipped; ends the run if there were too many.
-  private func skip(_ error: DataParallelError) throws {
-    laneStatistics.revert()
-    let finding = try finding(error)
-    let (inARow, total) = ((progress.skippedInARow ?? 0) + 1, (progress.skippedSteps ?? 0) + 1)
-    (progress.skippedInARow, progress.skippedSteps) = (inARow, total)
-    try report(
-      .skipped(
-        SkippedStep(
-          step: progress.step, epoch: progress.epoch(of: sampler), reason: finding.description, inARow: inARow,
-          total: total, seconds: clock.sinceStart)))
-    guard inARow < options.nonfiniteLimit else {
-      throw TrainingError.onlySkips(count: inARow, finding: finding.description, step: progress.step)
-    }
-  }
-
-  /// Backward of one batch: announces gradients as they become final, which is during the last of the batches summed.
-  private func backward(lane: Int, part: Int) throws {
-    let (optimizer, laneGradients) = (optimizer, laneGradients)
-    let destination = laneGradients.destination(lane: lane, batch: part)
-    if !laneGradients.isDirect { try plan.bind(gradients: destination) }
-    try plan.backward { offset in
-      if laneGradients.add(lane: lane, batch: part, from: offset) { optimizer.announce(finishedFrom: offset) }
-    }
-  }
-
   private func evaluate() throws -> EvaluationMetrics {
     recorder.enter(.agreeing)
     let start = monotonicSeconds()
@@ -392,7 +304,7 @@ public final class Trainer {
 
   /// Ends a run that computes with something else than numbers. The value is the same on every rank, so all end
   /// together.
-  private func finite(_ value: Double, _ what: String) throws -> Double {
+  func finite(_ value: Double, _ what: String) throws -> Double {
     guard value.isFinite else { throw TrainingError.diverged(what: what, value: value, step: progress.step) }
     return value
   }
@@ -418,82 +330,7 @@ public final class Trainer {
 
   // MARK: - Reports
 
-  private func report(_ event: TrainingEvent) throws {
+  func report(_ event: TrainingEvent) throws {
     for listener in listeners { try listener.receive(event) }
-  }
-
-  private func reportStep(_ result: StepResult) throws {
-    let times = clock.takeInterval(recorder)
-    recorder.enter(.summing)
-    let lossSum = try lanes.sum((0..<lanes.perRank).map { [laneLosses[$0]] }, on: world)[0]
-    let shareSums = try world.sumInRankOrder(attributed(times.shares).list)
-    recorder.enter(.reporting)
-    let loss = try finite(lossSum / Double(globalBatch), "the loss")
-    try report(
-      .step(
-        StepMetrics(
-          step: progress.step, totalSteps: totalSteps, epoch: progress.epoch(of: sampler), loss: loss,
-          learningRate: optimizer.rule(ofGroup: loggedGroup).learningRate, gradientNorm: result.gradientNorm,
-          imagesPerSecond: times.stepsPerSecond * Double(globalBatch), stepMilliseconds: times.stepMilliseconds,
-          exchangeMilliseconds: times.exchangeMilliseconds, waitMilliseconds: times.waitMilliseconds,
-          shares: meanShares(shareSums, steps: times.steps), seconds: clock.sinceStart)))
-  }
-
-  private func summary(evaluation: EvaluationMetrics?, stopped: Bool) throws -> SummaryMetrics {
-    let peakMemory = try world.allReduceMax(PeakMemory.byteCount)
-    clock.takeShares(recorder)
-    let times = clock.total
-    let shares = try world.sumInRankOrder(attributed(times.shares).list)
-    let profile = try profile(steps: times.steps)
-    return SummaryMetrics(
-      step: progress.step, epoch: progress.epoch(of: sampler), accuracy: evaluation?.accuracy, loss: evaluation?.loss,
-      bestAccuracy: progress.bestAccuracy, imagesPerSecond: times.stepsPerSecond * Double(globalBatch),
-      stepMilliseconds: times.stepMilliseconds, exchangeMilliseconds: times.exchangeMilliseconds,
-      waitMilliseconds: times.waitMilliseconds, shares: meanShares(shares, steps: times.steps),
-      profile: profile, peakMemoryBytes: peakMemory, skippedSteps: progress.skippedSteps ?? 0, stopped: stopped,
-      seconds: clock.sinceStart,
-      folder: checkpoints.folderPath)
-  }
-
-  /// The step in detail, mean over the ranks and the steps of this process. Collective.
-  private func profile(steps: Int) throws -> StepProfile {
-    let announced = watch.recorder.announcementSeconds
-    let passes = [recorder.seconds(in: .forward), recorder.seconds(in: .backward)].map { $0 / Double(max(steps, 1)) }
-    let means = try world.sumInRankOrder(passes + announced).map { $0 / Double(world.size) }
-    return StepProfile(
-      ranks: world.size, nodes: watch.nodeCount, examples: globalBatch, coresPerRank: coresPerRank, forward: means[0],
-      backward: means[1], bucketElements: optimizer.layout.buckets.map(\.count), announced: Array(means.dropFirst(2)))
-  }
-
-  /// With a communication thread, a rank that computed less than the slowest one has waited for that one's messages for
-  /// as long at least: that is not the network's time. Collective.
-  private func attributed(_ shares: StepShares) throws -> StepShares {
-    guard optimizer.hasCommunicationThread else { return shares }
-    let busy = shares[.compute] + shares[.data]
-    return shares.attributing(toSlowest: try world.allReduceMax(busy) - busy)
-  }
-
-  /// The mean over ranks and steps of seconds that were added up over both.
-  private func meanShares(_ sums: some Sequence<Double>, steps: Int) -> StepShares {
-    StepShares(list: sums) * (1 / Double(world.size * max(steps, 1)))
-  }
-
-  private func describe() -> RunSummary {
-    let named = groups.filter { !$0.names.isEmpty }
-    let ranks = "\(world.size), exchange \(optimizer.exchangeLabel)"
-    let division =
-      options.lanes == nil
-      ? "batch \(options.batchSize) a rank" : "\(lanes.count) lanes, batch \(options.batchSize) a lane"
-    var lines = [
-      "data: \(data.training); \(data.test)",
-      "network: \(plan.layout.parameterCount) parameters in \(plan.layout.tensors.count) tensors",
-      "optimizer: " + named.map { $0.description(amongOthers: groups.count > 1) }.joined(separator: "\n      and "),
-      "ranks: \(ranks); \(division), \(globalBatch) in all",
-      "length: \(totalSteps) steps, \(sampler.batchesPerEpoch) a pass over the data",
-      "run folder: \(checkpoints.folderPath)",
-    ]
-    if !data.augmentation.isNone { lines.insert("augmentation: \(data.augmentation)", at: 1) }
-    if progress.step > 0 { lines.append("resumed at step \(progress.step)") }
-    return RunSummary(title: "\(settings.values["program"] ?? "run")", lines: lines)
   }
 }
