@@ -1,8 +1,9 @@
 import CZlib
 
-/// A running CRC-32 (the one of zlib, gzip and PNG), to find files that were damaged after they were written.
-struct CRC32: Sendable {
-  private(set) var value: UInt32 = 0
+/// A running CRC-32 (the one of zlib, gzip and PNG), to find files that were damaged after they were written, and to tell
+/// files apart.
+package struct CRC32: Sendable {
+  package private(set) var value: UInt32 = 0
 
   mutating func update(_ bytes: UnsafeRawBufferPointer) {
     // A null pointer would ask zlib for the initial value; no bytes change nothing.
@@ -17,7 +18,7 @@ struct CRC32: Sendable {
     }
   }
 
-  static func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+  package static func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     var checksum = CRC32()
     checksum.update(bytes)
     return checksum.value
@@ -26,7 +27,7 @@ struct CRC32: Sendable {
 
 extension UInt32 {
   /// Eight hexadecimal digits, as in `state.json`.
-  var hexadecimal: String {
+  package var hexadecimal: String {
     let digits = String(self, radix: 16)
     return String(repeating: "0", count: 8 - digits.count) + digits
   }

@@ -19,18 +19,25 @@ extension Communicator {
     return pretended
   }
 
+  /// The number of each rank's node, in rank order: nodes are numbered in the order of their lowest ranks. The same on
+  /// every rank. Collective.
+  /// - Throws: `MPIError`.
+  public func nodeNumbers() throws -> [Int] {
+    let node = try splitByNode()
+    let lowest = try allGather(try node.allReduceMin(rank))
+    try node.free()
+    let nodes = Set(lowest).sorted()
+    return lowest.map { nodes.firstIndex(of: $0) ?? 0 }
+  }
+
   /// The same ranks, numbered so that those of one node follow each other: nodes in the order of their lowest ranks,
   /// and ranks of a node in the order that they have here. Rank zero stays rank zero. This communicator itself where
   /// its ranks are so numbered already, as mpirun's mapping by slot does.
   /// - Throws: `MPIError`.
   public func groupedByNode() throws -> Communicator {
-    let node = try splitByNode()
-    // Its rank in the node's communicator is 0, so its rank here is the lowest of the node's.
-    let lowest = try node.allReduceMin(rank)
-    try node.free()
-    let order = try allGather(lowest)
-    if zip(order, order.dropFirst()).allSatisfy({ $0 <= $1 }) { return self }
-    return try split(color: 0, key: lowest)
+    let nodes = try nodeNumbers()
+    if zip(nodes, nodes.dropFirst()).allSatisfy({ $0 <= $1 }) { return self }
+    return try split(color: 0, key: nodes[rank])
   }
 
   private func pretendedNode() throws -> Int? {

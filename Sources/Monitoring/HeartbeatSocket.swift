@@ -39,9 +39,9 @@ public final class HeartbeatSocket: Sendable {
     }
     self.descriptor = descriptor
     let port = UInt16(bigEndian: address.sin_port)
-    let hosts = Self.hostAddresses()
+    let hosts = HostNetwork.all.map(\.address).prefix(Self.mostAddresses)
     // A host without a network can still reach itself.
-    addresses = (hosts.isEmpty ? [UInt32(0x7F00_0001).bigEndian] : hosts).map {
+    addresses = (hosts.isEmpty ? [UInt32(0x7F00_0001).bigEndian] : Array(hosts)).map {
       HeartbeatAddress(host: $0, port: port)
     }
   }
@@ -50,24 +50,6 @@ public final class HeartbeatSocket: Sendable {
 
   /// Datagrams are sent to so many addresses of a host at most.
   private static let mostAddresses = 8
-
-  /// The IPv4 addresses of this host's networks that are up, the loopback's aside.
-  private static func hostAddresses() -> [UInt32] {
-    var first: UnsafeMutablePointer<ifaddrs>?
-    guard getifaddrs(&first) == 0 else { return [] }
-    defer { freeifaddrs(first) }
-    var found: [UInt32] = []
-    var next = first
-    while let interface = next?.pointee {
-      next = interface.ifa_next
-      let flags = Int32(bitPattern: interface.ifa_flags)
-      guard let address = interface.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
-        flags & Int32(IFF_UP) != 0, flags & Int32(IFF_LOOPBACK) == 0
-      else { continue }
-      found.append(address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee.sin_addr.s_addr })
-    }
-    return Array(found.prefix(mostAddresses))
-  }
 
   /// Sends to all addresses of a host: which of its networks is ours too, nobody has to say. What cannot be sent is
   /// lost, as what is sent may be.

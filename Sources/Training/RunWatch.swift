@@ -21,11 +21,10 @@ final class RunWatch {
     let node = try world.splitByNode()
     let (records, failure) = try Self.makeRecords(on: node)
     recorder = StepRecorder(records: records, index: records.count == node.size ? node.rank : 0)
-    let first = try node.allReduceMin(world.rank)
-    let firsts = try world.allGather(first)
-    nodeCount = Set(firsts).count
     let localRank = node.rank
     try node.free()
+    let nodes = try world.nodeNumbers()
+    nodeCount = Set(nodes).count
     let sharesMemory = try world.allReduceMin(failure == nil ? 1 : 0) == 1
 
     guard timeout > 0 else {
@@ -41,7 +40,7 @@ final class RunWatch {
         trouble = "the watchdog of rank \(world.rank) can send nothing to other hosts (\(error))"
       }
     }
-    let peers = try Self.peers(firsts: firsts, localRank: localRank, socket: socket, on: world)
+    let peers = try Self.peers(nodes: nodes, localRank: localRank, socket: socket, on: world)
     let token = try world.broadcast(value: UInt64.random(in: .min ... .max), root: 0)
     do {
       watchdog = try Watchdog(
@@ -80,17 +79,16 @@ final class RunWatch {
 
   /// Who all ranks are.
   private static func peers(
-    firsts: [Int], localRank: Int, socket: HeartbeatSocket?, on world: Communicator
+    nodes: [Int], localRank: Int, socket: HeartbeatSocket?, on world: Communicator
   ) throws -> [Watchdog.Peer] {
     let hosts = try world.allGather(MPIRuntime.hostName)
     let processes = try world.allGather(Int(getpid()))
     let localRanks = try world.allGather(localRank)
     let addresses = try world.allGather(
       (socket?.addresses ?? []).map { "\($0.host):\($0.port)" }.joined(separator: ","))
-    let nodes = Dictionary(uniqueKeysWithValues: Set(firsts).sorted().enumerated().map { ($0.element, $0.offset) })
     return (0..<world.size).map { rank in
       Watchdog.Peer(
-        rank: rank, node: nodes[firsts[rank]] ?? 0, localRank: localRanks[rank], host: hosts[rank],
+        rank: rank, node: nodes[rank], localRank: localRanks[rank], host: hosts[rank],
         process: Int32(truncatingIfNeeded: processes[rank]),
         addresses: addresses[rank].split(separator: ",").compactMap { text in
           let parts = text.split(separator: ":")

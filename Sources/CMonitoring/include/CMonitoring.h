@@ -1,4 +1,4 @@
-// What Swift cannot call: fork, and calls that glibc hides; and a loop that is to be quick in debug builds too.
+// What Swift cannot call: fork, and calls that glibc hides.
 #ifndef CMONITORING_H
 #define CMONITORING_H
 
@@ -15,8 +15,5 @@ void fw_kill_after(const int *processes, int count, unsigned seconds);
 /// Whether this process may read the memory of another, as MPI does to copy large messages within a host at once (CMA):
 /// reads one byte at `address` there. 0, or the error's number.
 int fw_read_memory(int process, unsigned long address);
-
-/// FNV-1a (Fowler, Noll, Vo) over 64-bit words: tells builds of a program apart, and no more.
-unsigned long fw_fingerprint(const void *bytes, long count);
 
 #endif

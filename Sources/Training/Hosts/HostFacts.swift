@@ -41,19 +41,23 @@ public struct HostFacts: Codable, Sendable, Equatable {
   public var quota: Double?
   /// Threads that oneDNN computes with in this rank.
   public var threads: Int
-  /// Bytes of memory of the host, or that its container may use, and those free now.
+  /// Bytes of memory of the host, or that its container may use.
   public var memory: Int
+  /// Bytes of memory that can be had now.
   public var freeMemory: Int
-  /// Where MPI puts shared memory, its bytes and those free.
+  /// Where MPI puts shared memory.
   public var sharedFolder: String
+  /// Bytes of the file system of ``sharedFolder``.
   public var sharedBytes: Int
+  /// Bytes of it that are free.
   public var freeSharedBytes: Int
   /// Whether transparent huge pages are had: `always`, `madvise`, `never`, or empty where the system does not say.
   public var hugePages: String
   /// `kernel.yama.ptrace_scope`; nil where there is no such setting.
   public var ptraceScope: Int?
-  /// The most files that a process may have open, and bytes of its stack; nil: unlimited.
+  /// The most files that a process may have open; nil: unlimited.
   public var openFiles: Int?
+  /// The most bytes of a process's stack; nil: unlimited.
   public var stackBytes: Int?
   /// Bytes that a process may lock in memory; nil: unlimited. Fast networks want this unlimited.
   public var lockedBytes: Int?
@@ -80,7 +84,7 @@ public struct HostFacts: Codable, Sendable, Equatable {
     processor = HostProbe.processor
     cores = HostProbe.allowedCores
     quota = HostProbe.quota
-    threads = HostProbe.computeThreads
+    threads = ComputeThreads.current ?? 1
     (memory, freeMemory) = HostProbe.memory
     sharedFolder = SharedWindow.folder
     (sharedBytes, freeSharedBytes) = HostProbe.space(of: sharedFolder)
@@ -97,11 +101,7 @@ public struct HostFacts: Codable, Sendable, Equatable {
   ///
   /// - Throws: `MPIError`.
   public static func gather(on world: Communicator) throws -> [HostFacts] {
-    let node = try world.splitByNode()
-    let first = try node.allReduceMin(world.rank)
-    try node.free()
-    let firsts = Set(try world.allGather(first)).sorted()
-    let own = HostFacts(rank: world.rank, node: firsts.firstIndex(of: first) ?? 0)
+    let own = HostFacts(rank: world.rank, node: try world.nodeNumbers()[world.rank])
     let encoded = try world.agree(on: "describing the host") { Array(try JSONEncoder().encode(own)) }
     let all = try world.allGather(bytes: encoded)
     return try world.agree(on: "reading what hosts say") {

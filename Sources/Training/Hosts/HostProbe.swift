@@ -1,6 +1,7 @@
-internal import CMonitoring
+import Checkpoints
 import Foundation
 import Glibc
+import Monitoring
 
 /// Asks the system for single facts. What it does not say is empty, nil or 0.
 enum HostProbe {
@@ -11,12 +12,12 @@ enum HostProbe {
 
   static func number(in path: String) -> Int? { text(path).flatMap { Int($0) } }
 
-  /// A number that tells builds of the running program apart.
+  /// A checksum that tells builds of the running program apart.
   static let executableFingerprint: String = {
     guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
       return ""
     }
-    return String(bytes.withUnsafeBytes { fw_fingerprint($0.baseAddress, $0.count) }, radix: 16)
+    return bytes.withUnsafeBytes { CRC32.of($0) }.hexadecimal
   }()
 
   static var processor: String {
@@ -51,12 +52,6 @@ enum HostProbe {
       let period = number(in: "/sys/fs/cgroup/cpu/cpu.cfs_period_us"), period > 0
     else { return nil }
     return Double(quota) / Double(period)
-  }
-
-  /// What OpenMP starts, which oneDNN computes with; 1 without it.
-  static var computeThreads: Int {
-    guard let symbol = dlsym(nil, "omp_get_max_threads") else { return 1 }
-    return Int(unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)())
   }
 
   /// Bytes of memory, and bytes that can be had now.
@@ -94,27 +89,11 @@ enum HostProbe {
   }
 
   static var interfaces: [HostFacts.Interface] {
-    var first: UnsafeMutablePointer<ifaddrs>?
-    guard getifaddrs(&first) == 0 else { return [] }
-    defer { freeifaddrs(first) }
-    var found: [HostFacts.Interface] = []
-    var next = first
-    while let interface = next?.pointee {
-      next = interface.ifa_next
-      let flags = Int32(bitPattern: interface.ifa_flags)
-      guard let address = interface.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
-        flags & Int32(IFF_UP) != 0, flags & Int32(IFF_LOOPBACK) == 0
-      else { continue }
-      let name = String(cString: interface.ifa_name)
-      let number = address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-        UInt32(bigEndian: $0.pointee.sin_addr.s_addr)
-      }
-      let speed = Self.number(in: "/sys/class/net/\(name)/speed").flatMap { $0 > 0 ? $0 : nil }
-      found.append(
-        HostFacts.Interface(
-          name: name, address: [24, 16, 8, 0].map { String(number >> $0 & 255) }.joined(separator: "."),
-          megabits: speed))
+    HostNetwork.all.map { network in
+      let number = UInt32(bigEndian: network.address)
+      return HostFacts.Interface(
+        name: network.name, address: [24, 16, 8, 0].map { String(number >> $0 & 255) }.joined(separator: "."),
+        megabits: Self.number(in: "/sys/class/net/\(network.name)/speed").flatMap { $0 > 0 ? $0 : nil })
     }
-    return found
   }
 }
