@@ -45,7 +45,12 @@ final class NodeMemory {
       (controls + rank).initialize(to: NodeControl(base, bucketCount: bucketCount))
     }
     // Shared between processes, and gone with the window: nothing else belongs to it on the systems there are.
-    sem_init(controls[node.rank].news, 1, 0)
+    let news = controls[node.rank].news
+    try node.agree(on: "the communication thread's semaphore") {
+      guard sem_init(news, 1, 0) == 0 else {
+        throw DataParallelError.noThread(reason: "sem_init: " + String(cString: strerror(errno)))
+      }
+    }
     parameters = arena(bases[0], 1)
     rankCount = node.size
     self.window = window
@@ -78,8 +83,7 @@ struct NodeControl {
   let voted: UnsafeAtomic<Int>
   /// The rank's votes in the last even step, and in the last odd one.
   private let ballots: (even: UnsafeAtomic<Int>, odd: UnsafeAtomic<Int>)
-  /// The votes of all ranks of the job. Of the node's first rank; stored by its
-  /// communication thread.
+  /// The votes of all ranks of the job. Of the node's first rank; stored by its communication thread.
   let verdict: UnsafeAtomic<Int>
   /// step + 1 once the rank's communication thread has done everything that there was to do in the step: nothing it
   /// sends, and no gradients, are read any more.
