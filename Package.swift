@@ -104,7 +104,7 @@ let package = Package(
 
     // Tests: one target per room, helpers that tests start under mpirun, and tests that start them.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
-    .target(name: "ProbeSupport", path: "Tests/ProbeSupport"),
+    .target(name: "ProbeSupport", dependencies: ["Neural"], path: "Tests/ProbeSupport"),
     .target(name: "RuleSupport", dependencies: ["ScheduleFree"], path: "Tests/RuleSupport"),
     .executableTarget(name: "mpi-probe", dependencies: ["MPI"], path: "Tests/Programs/mpi-probe"),
     .executableTarget(

@@ -1,5 +1,6 @@
 import Datasets
 import Neural
+import ProbeSupport
 import Training
 
 /// A network, its data and the flags that it is trained with.
@@ -41,24 +42,6 @@ struct Case: Sendable {
       training: try set("training set", 97, 1), test: try set("test set", 23, 2),
       normalization: shape[0] == 1 ? .mnist : .cifar10, augmentation: Augmentation(cropPadding: 1, flip: .random))
   }
-}
-
-/// Normalisations behind a convolution, in a block and in its shortcut, and dropout.
-private let normalized = Sequential(input: [3, 6, 6]) {
-  Convolution("conv1", channels: 4, kernel: 3, padding: 1, bias: false)
-  BatchNorm("bn1")
-  ReLU()
-  Residual {
-    Convolution("block.conv", channels: 8, kernel: 3, stride: 2, padding: 1, bias: false)
-    BatchNorm("block.bn")
-  } shortcut: {
-    Convolution("block.shortcut.0", channels: 8, kernel: 1, stride: 2, bias: false)
-    BatchNorm("block.shortcut.1")
-  }
-  ReLU()
-  Dropout(0.1)
-  GlobalAveragePool()
-  Dense("fc", 4)
 }
 
 private let dense = Sequential(input: [1, 5, 5]) {
@@ -116,10 +99,10 @@ let smallCases = [
       "--clip-norm", "0.1", "--last-batch", "wrap",
     ]),
   Case(
-    name: "normalized", network: normalized,
+    name: "normalized", network: normalizedNetwork,
     flags: ["--batch-size", "3", "--accumulate", "2", "--statistics-batches", "2"]),
   Case(
-    name: "normalized-flat", network: normalized,
+    name: "normalized-flat", network: normalizedNetwork,
     flags: ["--batch-size", "2", "--exchange", "flat", "--statistics-batches", "0", "--evaluate-views", "mirrored"]),
 ]
 

@@ -7,25 +7,6 @@ import ProbeSupport
 import SystemPackage
 import Training
 
-/// A small network with normalisations in all the places that matter: behind a convolution, in a block, in its
-/// shortcut.
-let network = Sequential(input: [3, 6, 6]) {
-  Convolution("conv1", channels: 4, kernel: 3, padding: 1, bias: false)
-  BatchNorm("bn1")
-  ReLU()
-  Residual {
-    Convolution("block.conv", channels: 8, kernel: 3, stride: 2, padding: 1, bias: false)
-    BatchNorm("block.bn")
-  } shortcut: {
-    Convolution("block.shortcut.0", channels: 8, kernel: 1, stride: 2, bias: false)
-    BatchNorm("block.shortcut.1")
-  }
-  ReLU()
-  Dropout(0.1)
-  GlobalAveragePool()
-  Dense("fc", 4)
-}
-
 /// Colour patterns of four kinds, which lean to one side so that a mirror image is something else.
 ///
 /// - Parameter mirrored: the test images with left and right exchanged.
@@ -88,7 +69,7 @@ func train(
   let options = try world.agree(on: name) { try TrainingOptions.parse(overriding(common, with: flags)) }
   let recorder = Recorder()
   let trainer = try Trainer(
-    network, data: try data ?? makeData(), options: options, on: world, program: "normalization-probe",
+    normalizedNetwork, data: try data ?? makeData(), options: options, on: world, program: "normalization-probe",
     listeners: [recorder], printsProgress: false)
   let code = try trainer.run()
   let folder = trainer.runFolder
