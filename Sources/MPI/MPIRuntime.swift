@@ -66,8 +66,8 @@ public enum MPIRuntime {
     state.withLock { $0.isInitialized } && cmpi_is_running() != 0
   }
 
-  /// What the MPI library has granted; `.single` before `initialize`. Whoever
-  /// calls MPI from a second thread asks here whether it may; the exchange between nodes does.
+  /// What the MPI library has granted; `.single` before `initialize`. Whoever calls MPI from a second thread
+  /// asks here whether it may; the exchange between nodes does.
   public static var threadLevel: ThreadLevel { state.withLock { $0.threadLevel } }
 
   /// This host's name as MPI knows it.

@@ -34,7 +34,6 @@ void fw_tensor_relu(fw_storage storage, const void *src, void *dst, size_t count
 void fw_tensor_relu_backward(
     fw_storage storage, const void *output, const void *diff, float factor, void *dst, size_t count);
 
-
 #ifdef __cplusplus
 }
 #endif

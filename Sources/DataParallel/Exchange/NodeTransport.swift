@@ -40,8 +40,9 @@ struct TransportContext {
 
 /// Carries one region of every bucket between nodes: sums over a node to the owners of slices, and new y back.
 ///
-/// Belongs to the communication thread. No method waits or allocates; what is under way moves on in ``progress()``. Within a step each bucket goes through ``sendGradients(_:)``, ``piecesArrived(_:)`` until true,
-/// ``pieces(_:)``, ``sendParameters(_:)`` and ``parametersArrived(_:)`` until true.
+/// Belongs to the communication thread. No method waits or allocates; what is under way moves on in ``progress()``.
+/// Within a step each bucket goes through ``sendGradients(_:)``, ``piecesArrived(_:)`` until true, ``pieces(_:)``,
+/// ``sendParameters(_:)`` and ``parametersArrived(_:)`` until true.
 protocol NodeTransport: AnyObject {
   /// Receives the step's gradients from now on.
   func startGradients() throws

@@ -1,7 +1,7 @@
 import MPI
 
-/// How ranks agree on votes, such as whether to stop, without waiting for each other in a collective: the first rank of each node
-/// tells those of all others how its node votes.
+/// How ranks agree on votes, such as whether to stop, without waiting for each other in a collective: the first rank of
+/// each node tells those of all others how its node votes.
 ///
 /// Belongs to the communication thread of a node's first rank.
 final class StopVote {

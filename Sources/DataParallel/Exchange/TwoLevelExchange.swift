@@ -259,11 +259,11 @@ final class TwoLevelExchange: Exchange {
 
   // MARK: - Waiting
 
-  /// Spins for some microseconds, and then sleeps again and again for a few: the communication thread does not sleep as
-  /// long as this one waits, and may have no core but this one's.
   /// Nanoseconds.
   private static let nap = 10_000
 
+  /// Spins for some microseconds, and then sleeps again and again for a few: the communication thread does not sleep as
+  /// long as this one waits, and may have no core but this one's.
   @inline(__always)
   private func wait(
     for counter: UnsafeAtomic<Int>, toReach target: Int, _ phase: Phase, bucket: Int = 0
