@@ -85,16 +85,17 @@ cmpi_result cmpi_messages_progress(cmpi_messages *messages, int first, int count
   // Open MPI looks at its sockets in every eighth call only, so that calls in a row cost shared memory little. Whoever
   // sleeps between calls must make eight of them for one such look.
   enum { CALLS = 8 };
-  int done = 0, code = MPI_SUCCESS;
-  for (int call = 0; call < CALLS && done == 0 && code == MPI_SUCCESS; call++) {
-    code = MPI_Testsome(count, messages->requests + first, &done, messages->indices, messages->statuses);
-  }
-  if (code == MPI_ERR_IN_STATUS) return first_error(messages->statuses, done, "MPI_Testsome");
-  if (code != MPI_SUCCESS) return (cmpi_result){code, "MPI_Testsome"};
-  if (done == MPI_UNDEFINED) return cmpi_ok();
-  for (int i = 0; i < done; i++) {
-    const cmpi_result result = finish(&messages->entries[first + messages->indices[i]], &messages->statuses[i]);
-    if (result.code != MPI_SUCCESS) return result;
+  for (int call = 0; call < CALLS; call++) {
+    int done = 0;
+    const int code = MPI_Testsome(count, messages->requests + first, &done, messages->indices, messages->statuses);
+    if (code == MPI_ERR_IN_STATUS) return first_error(messages->statuses, done, "MPI_Testsome");
+    if (code != MPI_SUCCESS) return (cmpi_result){code, "MPI_Testsome"};
+    // Nothing is under way.
+    if (done == MPI_UNDEFINED) return cmpi_ok();
+    for (int i = 0; i < done; i++) {
+      const cmpi_result result = finish(&messages->entries[first + messages->indices[i]], &messages->statuses[i]);
+      if (result.code != MPI_SUCCESS) return result;
+    }
   }
   return cmpi_ok();
 }

@@ -1,8 +1,9 @@
 /// How a flat parameter arena is cut into buckets, and each bucket into one slice per rank.
 ///
 /// Backward finishes the last parameters first, so buckets are numbered from the end of the arena: bucket 0 holds the
-/// highest offsets. A bucket ends only where a tensor begins. Each bucket is cut into one slice per rank; **a rank's
-/// shard is its slice of every bucket**. Slices begin on multiples of ``BucketLayout/sliceAlignment`` elements, so
+/// highest offsets. A bucket ends where a tensor begins, or, in a tensor that is large, within it: what is exchanged
+/// piece by piece can be updated while the rest is on its way, and lets others pass that are more urgent. Each bucket is
+/// cut into one slice per rank; **a rank's shard is its slice of every bucket**. Slices begin on multiples of ``BucketLayout/sliceAlignment`` elements, so
 /// that two ranks never write to one cache line of a shared arena; a slice at the end of a bucket may be shorter than
 /// the others, or empty.
 ///
@@ -13,6 +14,9 @@ public struct BucketLayout: Sendable, Equatable {
   /// Slices begin at multiples of this many elements from the start of their bucket: 16 floats, one cache line of 64
   /// bytes.
   public static let sliceAlignment = 16
+
+  /// No tensor is cut into pieces smaller than this many elements: 4 KiB of float32.
+  private static let smallestPiece = 1 << 10
 
   /// The default size that a bucket grows to before it is closed: 1 MiB of float32.
   public static let defaultTargetCount = 1 << 18
@@ -30,8 +34,9 @@ public struct BucketLayout: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - elementCount: elements in the arena; 0 gives no buckets.
-  ///   - tensorOffsets: where each tensor begins, ascending, the first at 0. Only here may a bucket begin.
-  ///   - targetCount: a bucket is closed once it holds at least this many elements.
+  ///   - tensorOffsets: where each tensor begins, ascending, the first at 0.
+  ///   - targetCount: a bucket is closed once it holds at least this many elements, at the beginning of a tensor; if it
+  ///     then holds twice as many or more it is cut into buckets of at least so many.
   ///   - laneCount: lanes that buckets are cut for: ranks times a power of two, see ``lanesPerRank(of:)``; nil: one a
   ///     rank.
   /// - Throws: ``DataParallelError/invalidLayout(_:)`` if the offsets are not ascending from 0 inside the arena.
@@ -62,12 +67,22 @@ public struct BucketLayout: Sendable, Equatable {
     var buckets: [Range<Int>] = []
     var end = elementCount
     for offset in tensorOffsets.reversed() where end - offset >= targetCount || (offset == 0 && end > 0) {
-      buckets.append(offset..<end)
+      buckets += Self.cut(offset..<end, into: (end - offset) / max(targetCount, Self.smallestPiece))
       end = offset
     }
     self.elementCount = elementCount
     self.buckets = buckets
     self.laneCount = laneCount
+  }
+
+  /// Cuts a range into pieces of equal length but for one, in descending order. All begin on multiples of
+  /// ``sliceAlignment`` from its start.
+  private static func cut(_ range: Range<Int>, into pieces: Int) -> [Range<Int>] {
+    guard pieces > 1 else { return [range] }
+    let even = (range.count + pieces - 1) / pieces
+    let length = (even + sliceAlignment - 1) / sliceAlignment * sliceAlignment
+    return stride(from: range.lowerBound, to: range.upperBound, by: length)
+      .map { $0..<min($0 + length, range.upperBound) }.reversed()
   }
 
   /// The lanes of each of `rankCount` ranks: rank r computes lanes r·k ..< (r+1)·k, with k what is returned.

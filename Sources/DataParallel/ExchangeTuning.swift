@@ -62,8 +62,8 @@ public struct ExchangeTuner {
     self.saved = saved
   }
 
-  /// Sizes to choose from: 256 KiB, 1 MiB, 4 MiB.
-  private static let sizes = [1 << 16, 1 << 18, 1 << 20]
+  /// Sizes to choose from: 512 KiB, 1 MiB, 4 MiB.
+  private static let sizes = [1 << 17, 1 << 18, 1 << 20]
   /// No more of the arena is exchanged to measure: 8 MiB.
   private static let measuredCount = 1 << 21
   /// One candidate is exchanged again while all its exchanges took less than this.

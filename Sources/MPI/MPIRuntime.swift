@@ -27,6 +27,7 @@ public enum MPIRuntime {
       guard !state.isInitialized else { return }
       var owner: Int32 = 0
       var level: Int32 = 0
+      TCPDefaults.apply()
       try check(cmpi_initialize(&owner, &level))
       var copy: MPI_Comm?
       try check(cmpi_comm_duplicate(cmpi_world(), &copy))

@@ -14,13 +14,17 @@ final class OverlapBenchmark {
   private let overlapping: ShardedOptimizer
   private let after: ShardedOptimizer
   private var step = 0
-  /// Seconds that passes waited for parameters, and that steps waited at their ends.
-  private var (inPasses, atEnds) = (0.0, 0.0)
+  /// Seconds that forward passes waited for parameters, that backward passes waited before they could write gradients,
+  /// and that steps waited at their ends.
+  private var (inPasses, beforeBackward, atEnds) = (0.0, 0.0, 0.0)
+  /// Seconds of the forward passes and of the backward passes of steps that only compute.
+  private var (forward, backward) = (0.0, 0.0)
   /// How buckets were chosen.
   private let notice: String?
 
-  /// Steps of one kind in a row: the tail of a step overlaps with the next one.
+  /// Steps of one kind in a row, and those before them that are not counted.
   private static let block = 5
+  private static let warmup = 2
 
   /// Collective.
   init(
@@ -67,40 +71,50 @@ final class OverlapBenchmark {
     guard world.rank == 0 else { return }
     func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] * 1e3 }
     let (compute, overlap, whole) = (median(computing), median(overlapped), median(sequential))
+    let steps = Double(overlapped.count * (Self.block + Self.warmup))
     print("\(name), batch \(plan.batchSize) a rank, \(world.size) ranks, exchange \(label)")
     for line in [notice, note].compactMap(\.self) { print(line) }
     print(String(format: "computing alone             %9.2f ms a step", compute))
-    print(String(format: "exchange overlapping        %9.2f ms a step", overlap))
-    let steps = Double(overlapped.count * (Self.block + 1))
     print(
       String(
-        format: "  waiting in forward %.2f ms, at the end of backward %.2f ms, the rest is shared cores",
-        inPasses / steps * 1e3, atEnds / steps * 1e3))
+        format: "  on average forward %.2f ms, backward %.2f ms", forward / steps * 1e3, backward / steps * 1e3))
+    print(String(format: "exchange overlapping        %9.2f ms a step", overlap))
+    print(
+      String(
+        format: "  waiting in forward %.2f ms, before backward %.2f ms, at its end %.2f ms; the rest is shared cores",
+        inPasses / steps * 1e3, beforeBackward / steps * 1e3, atEnds / steps * 1e3))
     print(String(format: "exchange after backward     %9.2f ms a step", whole))
     let exposed = whole - compute
     guard exposed > 0 else { return print("the exchange takes no time that could be hidden") }
     print(String(format: "hidden                      %9.0f %% of %.2f ms", 100 * (whole - overlap) / exposed, exposed))
   }
 
-  /// Seconds a step of a block of steps, until the last rank is done.
+  /// Seconds a step in the midst of a block of steps, of the slowest rank. The clock starts and stops at the end of a
+  /// step's backward, where an exchange that overlaps is on its way: as much of it falls out at one end as comes in at
+  /// the other.
   private func time(_ optimizer: ShardedOptimizer, _ body: () throws -> Void) throws -> Double {
     try optimizer.awaitExchange()
     try world.barrier()
     // No rank reads the parameters now: binding writes zeros over their padding again.
     try plan.bind(parameters: optimizer.parameters, gradients: optimizer.gradients)
-    // The first step of a block finds the caches full of other arrays, and is not counted.
-    try body()
-    try optimizer.awaitExchange()
-    try world.barrier()
+    // The first steps of a block find the caches full of other arrays, and are not counted.
+    for _ in 0..<Self.warmup { try body() }
     let start = monotonicSeconds()
     for _ in 0..<Self.block { try body() }
+    let seconds = monotonicSeconds() - start
     try optimizer.awaitExchange()
-    return try world.allReduceMax(monotonicSeconds() - start) / Double(Self.block)
+    return try world.allReduceMax(seconds) / Double(Self.block)
   }
 
   private func compute() throws {
+    let start = monotonicSeconds()
     _ = try plan.forward(step: 0, firstExample: 0)
+    let middle = monotonicSeconds()
     try plan.backward { _ in }
+    forward += middle - start
+    backward += monotonicSeconds() - middle
+    // Ranks that train go in step with the slowest, however little they have to tell each other.
+    try world.barrier()
   }
 
   private func train(_ optimizer: ShardedOptimizer) throws {
@@ -110,12 +124,15 @@ final class OverlapBenchmark {
       try optimizer.awaitParameters(upTo: $0)
       waited += monotonicSeconds() - start
     }
+    let end = monotonicSeconds()
     try optimizer.awaitExchange()
+    let quiet = monotonicSeconds()
     try plan.backward { optimizer.announce(finishedFrom: $0) }
     let start = monotonicSeconds()
     _ = try optimizer.finishStep(stopRequested: false, awaitsParameters: false)
     guard optimizer === overlapping else { return step += 1 }
     inPasses += waited
+    beforeBackward += quiet - end
     atEnds += monotonicSeconds() - start
     step += 1
   }

@@ -20,6 +20,17 @@ struct BucketLayoutTests {
     #expect(layout.buckets == [30..<66, 10..<30, 0..<10])
   }
 
+  @Test("A large tensor is cut into pieces on cache lines, each of at least the size asked for")
+  func largeTensors() throws {
+    let layout = try layout([16, 10_007, 16], target: 2048)
+    #expect(layout.buckets == [8032..<10_039, 6016..<8032, 4000..<6016, 1984..<4000, 0..<1984].map { $0 })
+    // Just below twice the size: one bucket.
+    #expect(try self.layout([4095], target: 2048).buckets == [0..<4095])
+    #expect(try self.layout([4096], target: 2048).buckets == [2048..<4096, 0..<2048])
+    // However small buckets are to be.
+    #expect(try self.layout([5000], target: 1).buckets.map(\.count) == [1232, 1256, 1256, 1256])
+  }
+
   @Test("Shards of all ranks cover every element exactly once", arguments: [1, 2, 3, 4, 5, 7, 16, 64])
   func cover(ranks: Int) throws {
     for sizes in [[], [1], [3, 2], [1009, 32, 4099, 7], [16], [17, 16, 15, 1], [1_179_648, 128, 1280, 10]] {

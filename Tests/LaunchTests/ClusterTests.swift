@@ -20,6 +20,15 @@ import Testing
       lines.dropFirst(3).sorted() == ["rank 0 on node1", "rank 1 on node1", "rank 2 on node2"], "\(result)")
   }
 
+  @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount >= 2, "two hosts with a core each take two cores"))
+  func ranksRunOnTheCoresOfTheirHosts() async throws {
+    let result = try await Cluster.shell(
+      "2x1", options: ["--pin"], "$cluster run -- sh -c 'taskset -cp $$ | sed \"s/.*: /cores /\"'")
+    #expect(result.exitCode == 0, "\(result)")
+    let cores = result.standardOutput.split(separator: "\n").filter { $0.hasPrefix("cores ") }
+    #expect(cores.count == 2 && Set(cores).count == 2, "\(result)")
+  }
+
   @Test func devShmHasTheSizeAskedFor() async throws {
     let result = try await Cluster.shell(
       "2x1", options: ["--shm", "8m"], "$cluster exec node2 df -k --output=size /dev/shm | tail -n 1")

@@ -96,6 +96,7 @@ import Testing
     #expect(try line(["--mpirun", ""]) == "-n 4 --bind-to core:if-supported -x OMP_NUM_THREADS=1 PROGRAM")
     // Binding that is asked for replaces the chosen one.
     #expect(try line(["--mpirun", "--bind-to none"]) == "-n 4 -x OMP_NUM_THREADS=1 --bind-to none PROGRAM")
+    #expect(try line([], ["OMPI_MCA_hwloc_base_binding_policy": "none"]) == "-n 4 -x OMP_NUM_THREADS=1 PROGRAM")
   }
 
   @Test func flagsOfTheExampleAreHandedOnAsTheyAre() throws {

@@ -8,6 +8,7 @@ final class DirectTransport: NodeTransport {
   private let context: TransportContext
   private let sums: NodeSums
   private let messages: RepeatedMessages
+  private let queue: SendQueue
   /// For each bucket, its messages; owned by this object, as are the other tables.
   private let ranges: UnsafeMutablePointer<Messages>
   private let gradientsIn: Range<Int>
@@ -97,6 +98,7 @@ final class DirectTransport: NodeTransport {
 
     // Messages: those of a kind follow each other, so that all receives of a kind are started together.
     messages = try RepeatedMessages(over: context.peers, capacity: 4 * tableCount)
+    queue = SendQueue(messages, capacity: 2 * bucketCount)
     ranges = .allocate(capacity: max(bucketCount, 1))
     ranges.initialize(repeating: Messages(), count: max(bucketCount, 1))
     let (messages, outgoing, incoming, wireY) = (messages, outgoing, incoming, wireY)
@@ -172,7 +174,10 @@ final class DirectTransport: NodeTransport {
 
   func startParameters() throws { try messages.start(yIn) }
 
-  func progress() throws { try messages.progress(0..<sends.lowerBound) }
+  func progress() throws {
+    try messages.progress(0..<sends.upperBound)
+    try queue.giveMore()
+  }
 
   func sendGradients(_ bucket: Int) throws {
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
@@ -192,7 +197,7 @@ final class DirectTransport: NodeTransport {
         }
       }
     }
-    try messages.start(ranges[bucket].gradientsOut)
+    try queue.send(ranges[bucket].gradientsOut, urgency: context.urgency(ofGradient: bucket))
   }
 
   func piecesArrived(_ bucket: Int) throws -> Bool { messages.isKnownComplete(ranges[bucket].gradientsIn) }
@@ -218,7 +223,7 @@ final class DirectTransport: NodeTransport {
       wireY.store(y + slice.lowerBound, at: offset, count: slice.count)
       wireY.load(to: y + slice.lowerBound, from: offset, count: slice.count)
     }
-    try messages.start(ranges[bucket].yOut)
+    try queue.send(ranges[bucket].yOut, urgency: context.urgency(ofY: bucket))
   }
 
   func parametersArrived(_ bucket: Int) throws -> Bool {
@@ -235,7 +240,10 @@ final class DirectTransport: NodeTransport {
     return true
   }
 
-  func sendsAreComplete() throws -> Bool { try messages.isComplete(sends) }
+  func sendsAreComplete() throws -> Bool {
+    try progress()
+    return try queue.isEmpty && messages.isComplete(sends)
+  }
 
   func free() throws { try messages.free() }
 }

@@ -16,6 +16,7 @@ final class HalvingTransport: NodeTransport {
   private let context: TransportContext
   private let sums: NodeSums
   private let messages: RepeatedMessages
+  private let queue: SendQueue
   private let roundCount: Int
 
   /// The region of each bucket, in buffer order: sums so far; what travels of them; what is received, round by round;
@@ -104,6 +105,7 @@ final class HalvingTransport: NodeTransport {
     }
 
     messages = try RepeatedMessages(over: context.peers, capacity: 4 * max(bucketCount * roundCount, 1))
+    queue = SendQueue(messages, capacity: 2 * bucketCount * roundCount)
     let (messages, rounds, work, outgoing, incoming, wireY) = (messages, rounds, work, outgoing, incoming, wireY)
     func add(
       _ keyPath: WritableKeyPath<Round, Range<Int>>, _ count: (Round) -> Int,
@@ -156,7 +158,10 @@ final class HalvingTransport: NodeTransport {
 
   func startParameters() throws { try messages.start(yIn) }
 
-  func progress() throws { try messages.progress(0..<sends.lowerBound) }
+  func progress() throws {
+    try messages.progress(0..<sends.upperBound)
+    try queue.giveMore()
+  }
 
   func sendGradients(_ bucket: Int) throws {
     let nodeCount = context.topology.nodeCount
@@ -195,7 +200,7 @@ final class HalvingTransport: NodeTransport {
     let y = context.memory.parameters + slice.lowerBound
     wireY.store(y, at: offset, count: slice.count)
     if wireY.type != .float32 { wireY.load(to: y, from: offset, count: slice.count) }
-    try messages.start(rounds[bucket * roundCount + roundCount - 1].yOut)
+    try sendY(bucket, round: roundCount - 1)
   }
 
   func parametersArrived(_ bucket: Int) throws -> Bool {
@@ -203,7 +208,7 @@ final class HalvingTransport: NodeTransport {
       let index = bucket * roundCount + roundCount - 1 - returned[bucket]
       guard messages.isKnownComplete(rounds[index].yIn) else { return false }
       returned[bucket] += 1
-      if returned[bucket] < roundCount { try messages.start(rounds[index - 1].yOut) }
+      if returned[bucket] < roundCount { try sendY(bucket, round: roundCount - 1 - returned[bucket]) }
     }
     let (nodeCount, own) = (context.topology.nodeCount, context.topology.node)
     for node in 0..<nodeCount where node != own {
@@ -214,13 +219,20 @@ final class HalvingTransport: NodeTransport {
     return true
   }
 
-  func sendsAreComplete() throws -> Bool { try messages.isComplete(sends) }
+  func sendsAreComplete() throws -> Bool {
+    try progress()
+    return try queue.isEmpty && messages.isComplete(sends)
+  }
 
   func free() throws { try messages.free() }
 
   private func sendSums(_ bucket: Int, round index: Int) throws {
     let round = rounds[bucket * roundCount + index]
     outgoing?.store(work.pointer + round.sent.lowerBound, at: round.sent.lowerBound, count: round.sent.count)
-    try messages.start(round.gradientOut)
+    try queue.send(round.gradientOut, urgency: context.urgency(ofGradient: bucket))
+  }
+
+  private func sendY(_ bucket: Int, round index: Int) throws {
+    try queue.send(rounds[bucket * roundCount + index].yOut, urgency: context.urgency(ofY: bucket))
   }
 }

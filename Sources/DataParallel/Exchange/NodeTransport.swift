@@ -36,6 +36,15 @@ struct TransportContext {
   func slice(_ bucket: Int, _ node: Int) -> Range<Int> {
     layout.slice(bucket: bucket, rank: topology.peer(on: node), of: topology.rankCount)
   }
+
+  // Gradients before y: others need them to go on, and nobody needs the new y yet. And the buckets of the first layers
+  // first: they are the last of backward and the first of the next forward pass.
+
+  /// How urgent a bucket's gradients are; see ``SendQueue``.
+  func urgency(ofGradient bucket: Int) -> Int { bucketCount + bucket }
+
+  /// How urgent a bucket's y is.
+  func urgency(ofY bucket: Int) -> Int { bucket }
 }
 
 /// Carries one region of every bucket between nodes: sums over a node to the owners of slices, and new y back.

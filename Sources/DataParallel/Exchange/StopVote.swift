@@ -43,7 +43,8 @@ final class StopVote {
 
   /// The votes of all nodes; nil while they are not known.
   func verdict() throws -> StepVotes? {
-    guard try messages.isComplete(receives), try messages.isComplete(sends) else { return nil }
+    try messages.progress(0..<sends.upperBound)
+    guard messages.isKnownComplete(receives), messages.isKnownComplete(sends) else { return nil }
     var votes = StepVotes()
     for node in 0..<nodeCount { votes.formUnion(StepVotes(bits: Int(ballots[node]))) }
     return votes

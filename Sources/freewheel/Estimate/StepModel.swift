@@ -128,6 +128,8 @@ struct StepModel {
     var available: Double
     let bucket: Int
     let isGradient: Bool
+
+    func urgency(of bucketCount: Int) -> Int { bucket + (isGradient ? bucketCount : 0) }
   }
 
   private func overlapping(_ job: JobShape, _ stretch: Double) -> StepEstimate {
@@ -182,10 +184,11 @@ struct StepModel {
     var published = ready
     var updaterFree = 0.0
     while !waiting.isEmpty {
-      // First come, first served; of those that came while the link was busy, gradients first: others wait for them.
+      // Of those that came while the link was busy, gradients first, and what the next forward pass needs first.
       let start = max(linkFree, waiting.map(\.available).min() ?? 0)
-      let candidates = waiting.indices.filter { waiting[$0].available <= start }
-      let next = candidates.first { waiting[$0].isGradient } ?? candidates.first ?? 0
+      let next =
+        waiting.indices.filter { waiting[$0].available <= start }
+        .max { waiting[$0].urgency(of: ready.count) < waiting[$1].urgency(of: ready.count) } ?? 0
       let job = waiting.remove(at: next)
       linkFree = start + transfer[job.bucket]
       let arrived = linkFree + network.latency
