@@ -67,6 +67,10 @@ public enum MPIRuntime {
     state.withLock { $0.isInitialized } && cmpi_is_running() != 0
   }
 
+  /// From now on the calling thread keeps its core in calls to MPI that find nothing to do, also where there are more
+  /// ranks than cores: for a thread that sleeps between its calls.
+  public static func keepCore() { cmpi_keep_core() }
+
   /// What the MPI library has granted; `.single` before `initialize`. Whoever calls MPI from a second thread
   /// asks here whether it may; the exchange between nodes does.
   public static var threadLevel: ThreadLevel { state.withLock { $0.threadLevel } }

@@ -172,6 +172,9 @@ int cmpi_messages_are_complete(const cmpi_messages *messages, int first, int cou
 cmpi_result cmpi_messages_free(cmpi_messages *messages);
 void cmpi_messages_destroy(cmpi_messages *messages);
 
+/// The calling thread keeps its core in calls to MPI that find nothing to do. (yield.c)
+void cmpi_keep_core(void);
+
 // Clocks and times between ranks. (clock.c)
 
 /// By how many nanoseconds this rank's monotonic clock is ahead of that of rank 0, from the quickest of `rounds` answers.

@@ -1,6 +1,7 @@
 import Atomics
 import CKernels
 import Glibc
+import MPI
 import Monitoring
 
 /// What the communication thread of a rank does, step by step: sum over the node, send, receive, update, send back.
@@ -77,6 +78,7 @@ final class ExchangeWorker {
   /// - Throws: `MPIError`.
   func run(in thread: CommunicationThread) throws {
     fw_wake_on_time()
+    MPIRuntime.keepCore()
     var step = 0
     while try run(step, in: thread) { step += 1 }
   }
