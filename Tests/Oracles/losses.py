@@ -54,7 +54,8 @@ class Trajectory:
                 total += loss.item()
             if step == 0:
                 self.first_gradient_norms = {
-                    name: parameter.grad.norm().item() for name, parameter in self.network.named_parameters()}
+                    name: parameter.grad.norm().item() for name, parameter in self.network.named_parameters()
+                    if parameter.grad is not None}
             self.optimizer.step()
             self.losses.append(total)
 
