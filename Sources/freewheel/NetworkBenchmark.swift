@@ -57,7 +57,8 @@ struct NetworkBenchmark: ParallelCommand {
   /// What sending a large message, or receiving one, costs a core: of a thread that sleeps while messages are on their
   /// way, as the communication threads of training do. The median over the messages.
   private func processorSeconds(of world: Communicator, with peer: Int) throws -> Double {
-    let (outgoing, incoming) = ([UInt8](repeating: 1, count: bytes), UnsafeMutablePointer<UInt8>.allocate(capacity: bytes))
+    let outgoing = [UInt8](repeating: 1, count: bytes)
+    let incoming = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes)
     incoming.initialize(repeating: 0, count: bytes)
     defer { incoming.deallocate() }
     return try outgoing.withUnsafeBufferPointer { buffer in
