@@ -3,9 +3,9 @@
 /// Backward finishes the last parameters first, so buckets are numbered from the end of the arena: bucket 0 holds the
 /// highest offsets. A bucket ends where a tensor begins, or, in a tensor that is large, within it: what is exchanged
 /// piece by piece can be updated while the rest is on its way, and lets others pass that are more urgent. Each bucket is
-/// cut into one slice per rank; **a rank's shard is its slice of every bucket**. Slices begin on multiples of ``BucketLayout/sliceAlignment`` elements, so
-/// that two ranks never write to one cache line of a shared arena; a slice at the end of a bucket may be shorter than
-/// the others, or empty.
+/// cut into one slice per rank; **a rank's shard is its slice of every bucket**. Slices begin on multiples of
+/// ``BucketLayout/sliceAlignment`` elements, so that two ranks never write to one cache line of a shared arena; a slice
+/// at the end of a bucket may be shorter than the others, or empty.
 ///
 /// With several lanes a rank, each bucket is cut into one slice per lane, as for so many ranks, and a rank's slice is
 /// that of its lanes, which lie one behind the other. What is added up slice by slice is then added up in the same
@@ -15,7 +15,7 @@ public struct BucketLayout: Sendable, Equatable {
   /// bytes.
   public static let sliceAlignment = 16
 
-  /// No tensor is cut into pieces smaller than this many elements: 4 KiB of float32.
+  /// No bucket is cut into pieces smaller than about this many elements: 4 KiB of float32.
   private static let smallestPiece = 1 << 10
 
   /// The default size that a bucket grows to before it is closed: 1 MiB of float32.
@@ -36,7 +36,7 @@ public struct BucketLayout: Sendable, Equatable {
   ///   - elementCount: elements in the arena; 0 gives no buckets.
   ///   - tensorOffsets: where each tensor begins, ascending, the first at 0.
   ///   - targetCount: a bucket is closed once it holds at least this many elements, at the beginning of a tensor; if it
-  ///     then holds twice as many or more it is cut into buckets of at least so many.
+  ///     then holds twice as many or more it is cut into buckets of about so many, up to twice as many.
   ///   - laneCount: lanes that buckets are cut for: ranks times a power of two, see ``lanesPerRank(of:)``; nil: one a
   ///     rank.
   /// - Throws: ``DataParallelError/invalidLayout(_:)`` if the offsets are not ascending from 0 inside the arena.

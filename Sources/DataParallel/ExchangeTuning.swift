@@ -95,7 +95,7 @@ public struct ExchangeTuner {
     var layouts: [(size: Int, layout: BucketLayout)] = []
     for size in bucketCount.map({ [$0] }) ?? Self.sizes {
       let layout = try BucketLayout(elementCount: count, tensorOffsets: offsets, targetCount: size)
-      // Where tensors are larger than buckets, sizes make no difference, and the default is as good as any.
+      // Where the whole arena is smaller than buckets, sizes make no difference, and the default is as good as any.
       if let same = layouts.firstIndex(where: { $0.layout == layout }) {
         if size == BucketLayout.defaultTargetCount { layouts[same].size = size }
       } else {

@@ -1,6 +1,7 @@
 internal import Foundation
 
-/// What Open MPI is told of TCP connections between hosts before it starts, unless somebody has told it something else.
+/// What Open MPI is told of TCP connections between hosts before it starts, unless its environment or a flag of mpirun
+/// says something else. (Its parameter files count less than the environment.)
 ///
 /// Training sends messages of some hundred KiB in both directions at once, and wants the urgent ones to be there soon:
 /// - Messages up to 512 KiB travel at once. Above Open MPI's own limit of 64 KiB a message is announced, and sent when

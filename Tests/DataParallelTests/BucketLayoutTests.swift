@@ -14,13 +14,13 @@ struct BucketLayoutTests {
     return try BucketLayout(elementCount: offset, tensorOffsets: offsets, targetCount: target)
   }
 
-  @Test("Buckets are numbered from the end, end at tensors, and reach their size")
+  @Test("Buckets are numbered from the end, end at small tensors, and reach their size")
   func order() throws {
     let layout = try layout([10, 20, 30, 5, 1], target: 20)
     #expect(layout.buckets == [30..<66, 10..<30, 0..<10])
   }
 
-  @Test("A large tensor is cut into pieces on cache lines, each of at least the size asked for")
+  @Test("A large tensor is cut into pieces on cache lines, of about the size asked for")
   func largeTensors() throws {
     let layout = try layout([16, 10_007, 16], target: 2048)
     #expect(layout.buckets == [7552..<10_039, 5040..<7552, 2528..<5040, 16..<2528, 0..<16])

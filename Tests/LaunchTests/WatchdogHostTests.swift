@@ -36,7 +36,8 @@ import Testing
   func stoppedRank(shape: String, victim: Int) async throws {
     let name = Cluster.newName()
     let job = try await start(shape, name: name, ["--steps", "1000000", "--stall-timeout", "12"])
-    #expect(await job.waitForOutput("step 4/", within: .seconds(60)))
+    // Long enough for hosts to have told each other where their ranks are.
+    #expect(await job.waitForOutput("step 40/", within: .seconds(60)))
     let process = try #require(Cluster.process(ofRank: victim, on: name))
     #expect(kill(process, SIGSTOP) == 0)
     let begin = ContinuousClock.now

@@ -245,5 +245,7 @@ final class DirectTransport: NodeTransport {
     return try queue.isEmpty && messages.isComplete(sends)
   }
 
+  func sendRest() throws { try queue.giveAll() }
+
   func free() throws { try messages.free() }
 }

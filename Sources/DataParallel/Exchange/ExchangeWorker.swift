@@ -81,6 +81,8 @@ final class ExchangeWorker {
     MPIRuntime.keepCore()
     var step = 0
     while try run(step, in: thread) { step += 1 }
+    // A program that ends without closing the exchange: MPI sends what it has been given when it is finalised.
+    try transport.sendRest()
   }
 
   /// - Returns: false if the thread is to end.

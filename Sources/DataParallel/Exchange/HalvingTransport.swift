@@ -224,6 +224,8 @@ final class HalvingTransport: NodeTransport {
     return try queue.isEmpty && messages.isComplete(sends)
   }
 
+  func sendRest() throws { try queue.giveAll() }
+
   func free() throws { try messages.free() }
 
   private func sendSums(_ bucket: Int, round index: Int) throws {

@@ -81,6 +81,9 @@ protocol NodeTransport: AnyObject {
   /// Whether nothing that this rank sends is read any more.
   func sendsAreComplete() throws -> Bool
 
+  /// Begins to send what has waited for its turn, before the thread ends.
+  func sendRest() throws
+
   /// Gives MPI's requests back, after the thread has ended.
   func free() throws
 }

@@ -3,7 +3,8 @@ import Monitoring
 
 /// Sends messages by urgency. MPI and the system send what they have been given in the order in which they got it, so
 /// that what is known last and needed first, the parameters of the first layers, would wait for all that can wait. Here
-/// MPI is given as much as it sends in some milliseconds, and of the rest the most urgent is next.
+/// MPI is given as much as it sends in some milliseconds, and of the rest the most urgent is next. With many nodes that
+/// goes by the slowest of them: a bucket is sent when all have got their pieces.
 ///
 /// Belongs to the communication thread. Allocates nothing after it was made.
 final class SendQueue {
@@ -57,6 +58,14 @@ final class SendQueue {
     waiting[waitingCount] = Item(messages: messages, urgency: urgency)
     waitingCount += 1
     try giveMore()
+  }
+
+  /// Gives MPI all that waits: nobody will call ``giveMore()`` any more, and others wait for it.
+  ///
+  /// - Throws: `MPIError`.
+  func giveAll() throws {
+    for index in 0..<waitingCount { try messages.start(waiting[index].messages) }
+    waitingCount = 0
   }
 
   /// Gives MPI more once it is done with something; to be called after `RepeatedMessages.progress(_:)`.
