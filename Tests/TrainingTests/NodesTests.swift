@@ -58,9 +58,11 @@ struct NodesTests {
     let resumed = try await train(run, "parts", nodes: "0,1,2,3", flags + ["--resume", "auto"], steps: 20)
     #expect(!resumed.standardOutput.contains("as measured"), "\(resumed)")
     let chosen = try exchanges(run, "parts")
-    // What is measured may differ from run to run, and with bfloat16 the way between nodes shows in the bits.
+    // What is measured may differ from run to run, and with bfloat16 both choices show in the bits.
     let way = try #require(chosen[0]["algorithm"] as? String)
-    _ = try await train(run, "whole", nodes: "0,1,2,3", flags + ["--inter-node", way], steps: 20)
+    let size = try #require(chosen[0]["bucketCount"] as? Int) * MemoryLayout<Float>.stride
+    _ = try await train(
+      run, "whole", nodes: "0,1,2,3", flags + ["--inter-node", way, "--bucket-size", String(size)], steps: 20)
     #expect(try model(run, "whole") == model(run, "parts"))
     #expect(chosen.count == 2 && chosen[0] == chosen[1], "\(chosen)")
     #expect(chosen[0]["nodes"] as? Int == 4, "\(chosen)")
