@@ -1,5 +1,6 @@
 """What the comparisons with a peer share: starting programs, describing the machine, printing medians."""
 
+import contextlib
 import os
 import pathlib
 import platform
@@ -10,6 +11,7 @@ import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
+CLUSTER = str(ROOT / "Tests/Cluster/cluster")
 
 
 class ComparisonError(Exception):
@@ -26,6 +28,16 @@ def run(command: list[str]) -> str:
         sys.stderr.write(done.stdout + done.stderr)
         raise ComparisonError(f"exit status {done.returncode} from: {shlex.join(command)}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def test_cluster(name: str, shape: str, *flags: str):
+    """Hosts of a shape such as `2x1`, made from this machine, as long as the block lasts."""
+    run([CLUSTER, "up", shape, "--name", name, *flags])
+    try:
+        yield
+    finally:
+        run([CLUSTER, "down", "--name", name])
 
 
 def describe_machine() -> str:

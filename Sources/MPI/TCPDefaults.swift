@@ -25,7 +25,8 @@ enum TCPDefaults {
     if !hasFastInterface() { set("sndbuf", sendBufferBytes) }
   }
 
-  private static func set(_ name: String, _ value: Int) { setenv("OMPI_MCA_btl_tcp_\(name)", String(value), 0) }
+  /// Fails only where there is no memory for the variable; the job then runs with Open MPI's own value.
+  private static func set(_ name: String, _ value: Int) { _ = setenv("OMPI_MCA_btl_tcp_\(name)", String(value), 0) }
 
   /// Whether a network interface that is up says it is faster than ``largestSpeedToBound``; those of virtual machines
   /// often do not say how fast they are.

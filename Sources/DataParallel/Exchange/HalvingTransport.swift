@@ -221,7 +221,7 @@ final class HalvingTransport: NodeTransport {
 
   func sendsAreComplete() throws -> Bool {
     try progress()
-    return try queue.isEmpty && messages.isComplete(sends)
+    return queue.isEmpty && messages.isKnownComplete(sends)
   }
 
   func sendRest() throws { try queue.giveAll() }

@@ -81,7 +81,7 @@ final class SendQueue {
         continue
       }
       let seconds = now - given[index].start
-      // What took no time says nothing of a queue with nothing in it.
+      // Only where more could have been under way.
       if seconds < Self.shortest && waitingCount > 0 { depth = min(depth + 1, Self.most) }
       if seconds > Self.longest { depth = max(depth - 1, 1) }
       givenCount -= 1
